@@ -1,0 +1,77 @@
+"""The errors of the project, by what a caller may do about them.
+
+A client in `slackwater/clients` translates its driver's errors once, with `raise ... from exc`. `tasks/` holds the only
+retry predicate: `TransientError` is retried, everything else is not. No driver error leaves a client untranslated.
+"""
+
+
+class SlackwaterError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class TransientError(SlackwaterError):
+    """The same call may succeed later: a service is away, a lock is taken, a commit raced."""
+
+
+class TerminalError(SlackwaterError):
+    """Repeating the same call cannot help: the input or the configuration is wrong."""
+
+
+class CommitConflict(TransientError):
+    """Another writer committed first; reload, ask again whether the work is done, and retry."""
+
+
+class StoreUnavailable(TransientError):
+    """A store (S3, SQS, PostgreSQL, ClickHouse, the catalog) did not answer."""
+
+
+class WarehouseUnavailable(StoreUnavailable):
+    """The warehouse did not answer or refused a lock."""
+
+
+class LeaseLost(TransientError):
+    """Another process holds the lease of this work now; stop without writing."""
+
+
+class ConfigurationError(TerminalError):
+    """A setting is missing or wrong."""
+
+
+class InvalidPlanError(TerminalError):
+    """An argument of a pure planning function is out of range."""
+
+
+class IllegalTransition(TerminalError):
+    """The ledger's model does not allow this change of state."""
+
+
+class MalformedObject(TerminalError):
+    """A landing object cannot be read as the contract says.
+
+    Attributes:
+        reason: Stable short code for the ledger, such as `not_parquet` or `missing_column`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SchemaDrift(MalformedObject):
+    """A landing object has columns or types that the entity file does not declare."""
+
+
+class ObjectSuperseded(TerminalError):
+    """The object was overwritten between its notification and its reading (If-Match failed)."""
+
+
+class LoadMismatch(TerminalError):
+    """A load wrote another number of rows than the manifest promises; it was rolled back."""
+
+
+class GateFailed(TerminalError):
+    """The gate rejected a refresh; marts are untouched."""
+
+
+class ReconciliationFailed(TerminalError):
+    """Two stores differ at the frontier."""

@@ -1,0 +1,71 @@
+"""The names that more than one part depends on: events, resources, schemas and tables.
+
+Stable contract (ARCHITECTURE.md, "Names"): a name here is changed only with an entry in CHANGELOG.md. No logic here beyond composing names.
+"""
+
+ENTITIES: tuple[str, ...] = ("users", "products", "orders", "order_items")
+"""The four entities in an order that respects their references."""
+
+MART_SET = "core"
+"""The one set of marts that is refreshed and published together."""
+
+EVENT_BATCH_SEALED = "slackwater.batch.sealed"
+EVENT_BATCH_LANDED = "slackwater.batch.landed"
+EVENT_REFRESH_DUE = "slackwater.refresh.due"
+EVENT_GATE_FAILED = "slackwater.gate.failed"
+EVENT_MARTS_PUBLISHED = "slackwater.marts.published"
+EVENT_RECONCILIATION_FAILED = "slackwater.reconciliation.failed"
+EVENT_OBJECT_QUARANTINED = "slackwater.object.quarantined"
+EVENTS: tuple[str, ...] = (
+    EVENT_BATCH_SEALED,
+    EVENT_BATCH_LANDED,
+    EVENT_REFRESH_DUE,
+    EVENT_GATE_FAILED,
+    EVENT_MARTS_PUBLISHED,
+    EVENT_RECONCILIATION_FAILED,
+    EVENT_OBJECT_QUARANTINED,
+)
+
+CHANGES_NAMESPACE = "changes"
+STATE_NAMESPACE = "ecommerce"
+SNAPSHOT_BATCH_ID = "slackwater.batch-id"
+"""Key of the snapshot summary that holds the id of the batch an append wrote."""
+
+SCHEMA_RAW = "RAW"
+SCHEMA_STAGING = "STAGING"
+SCHEMA_MARTS = "MARTS"
+SCHEMA_CANDIDATE = "CANDIDATE"
+SCHEMA_OPS = "OPS"
+
+TOAST_PLACEHOLDER = "__debezium_unavailable_value"
+"""What change data capture writes for an unchanged large value it was not given."""
+
+
+def entity_resource(entity: str) -> str:
+    """Return the Prefect resource id of an entity."""
+    return f"slackwater.entity.{entity}"
+
+
+def mart_set_resource(mart_set: str = MART_SET) -> str:
+    """Return the Prefect resource id of a mart set."""
+    return f"slackwater.marts.{mart_set}"
+
+
+def changelog_table(entity: str) -> str:
+    """Return the Iceberg identifier of an entity's append-only changelog."""
+    return f"{CHANGES_NAMESPACE}.{entity}"
+
+
+def raw_table(entity: str) -> str:
+    """Return the warehouse name of an entity's raw table."""
+    return f"{SCHEMA_RAW}.{entity.upper()}"
+
+
+def clickhouse_changes_table(entity: str) -> str:
+    """Return the ClickHouse name of an entity's append-only change table."""
+    return f"{entity}_changes"
+
+
+def clickhouse_realtime_table(entity: str) -> str:
+    """Return the ClickHouse name of the newest version per key of an entity."""
+    return f"{entity}_realtime"

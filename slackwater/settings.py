@@ -1,0 +1,117 @@
+"""Settings of every system the project talks to: one frozen class per system, read from the environment.
+
+Read once at the border (a task, a service's main, a CLI command); nothing else reads `os.environ`. The embedded stack
+differs from production in these values only. No settings object is made at import time.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _config(system: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=f"SLACKWATER_{system}_", frozen=True, extra="forbid")
+
+
+class S3Settings(BaseSettings):
+    """Object store and queue endpoints (S3, SQS)."""
+
+    model_config = _config("S3")
+    endpoint_url: str | None = Field(None, description="Endpoint of S3 and SQS; empty for AWS itself.")
+    region: str = Field("us-east-1", description="AWS region.")
+    access_key_id: SecretStr | None = Field(None, description="Access key; empty for the default credential chain.")
+    secret_access_key: SecretStr | None = Field(None, description="Secret key; empty for the default credential chain.")
+
+
+class LandingSettings(BaseSettings):
+    """Where change files arrive and how they are grouped into batches."""
+
+    model_config = _config("LANDING")
+    bucket: str = Field("slackwater-landing", description="Bucket that receives the change files.")
+    prefix: str = Field("cdc/", description="Prefix below which `<entity>/date=.../hour=.../` lie.")
+    queue_name: str = Field("slackwater-landing", description="SQS queue of the bucket's object-created events.")
+    dead_letter_queue_name: str = Field("slackwater-landing-dlq", description="Backstop for messages nobody could take.")
+    max_receive_count: int = Field(100, ge=100, description="Receives before a message moves to the dead-letter queue.")
+    visibility_timeout_seconds: int = Field(60, ge=1, le=43_200, description="How long a received message stays hidden.")
+    epoch: int = Field(0, ge=0, description="Raised by one when the source's WAL history is replaced (restore, upgrade).")
+    batch_max_objects: int = Field(500, ge=1, le=1_000, description="Most objects in one batch.")
+    batch_max_bytes: int = Field(256 * 2**20, ge=1, description="Most bytes in one batch.")
+    batch_max_age_seconds: float = Field(10.0, gt=0, description="A batch is sealed when its oldest object waited so long.")
+    batch_idle_seconds: float = Field(2.0, gt=0, description="A batch is sealed when no object arrived for so long.")
+
+
+class LakeSettings(BaseSettings):
+    """The Iceberg catalog and its warehouse location."""
+
+    model_config = _config("LAKE")
+    catalog_name: str = Field("lake", description="Catalog name; every engine must use the same, another name sees no table.")
+    catalog_uri: SecretStr = Field(description="SQLAlchemy URI of the catalog's PostgreSQL database.")
+    warehouse: str = Field("s3://slackwater-lake/wh", description="Root location of the tables.")
+    target_file_bytes: int = Field(16 * 2**20, ge=2**20, description="Wanted data file size; at most 16 MiB on emulated S3.")
+
+
+class LedgerSettings(BaseSettings):
+    """The ledger's PostgreSQL database."""
+
+    model_config = _config("LEDGER")
+    dsn: SecretStr = Field(description="libpq URI of the ledger's database.")
+    lease_seconds: int = Field(60, ge=5, le=3_600, description="A batch or refresh is re-driven when its lease is this old.")
+
+
+class ShopSettings(BaseSettings):
+    """The source shop's PostgreSQL database."""
+
+    model_config = _config("SHOP")
+    dsn: SecretStr = Field(description="libpq URI of the shop's database.")
+
+
+class WarehouseSettings(BaseSettings):
+    """The Snowflake account."""
+
+    model_config = _config("WAREHOUSE")
+    account: str = Field("slackwater", description="Snowflake account identifier.")
+    user: str = Field("SLACKWATER", description="User name.")
+    password: SecretStr | None = Field(None, description="Password; empty with key-pair authentication.")
+    private_key_file: Path | None = Field(None, description="PEM file of the key pair.")
+    host: str | None = Field(None, description="Host; empty derives it from the account.")
+    port: int | None = Field(None, ge=1, le=65_535, description="Port; empty for 443.")
+    protocol: str = Field("https", pattern="^https?$", description="`https`, or `http` on loopback only.")
+    database: str = Field("ECOMMERCE_DW", description="Database of every schema.")
+    warehouse: str = Field("COMPUTE_WH", description="Virtual warehouse.")
+    role: str = Field("TRANSFORMER", description="Role.")
+    stage: str = Field("RAW.LAKE_STAGE", description="External stage over the lake's warehouse location.")
+    storage_integration: str | None = Field(None, description="Storage integration of the stage; empty uses the S3 keys.")
+    network_timeout_seconds: int = Field(300, ge=5, description="Longest wait for one answer.")
+    login_timeout_seconds: int = Field(20, ge=1, description="Longest wait for a login.")
+
+
+class ClickHouseSettings(BaseSettings):
+    """The ClickHouse server of the speed layer."""
+
+    model_config = _config("CLICKHOUSE")
+    host: str = Field("127.0.0.1", description="Host.")
+    port: int = Field(8123, ge=1, le=65_535, description="HTTP port.")
+    user: str = Field("default", description="User name.")
+    password: SecretStr = Field(SecretStr(""), description="Password.")
+    database: str = Field("speed", description="Database of the speed layer's tables.")
+    secure: bool = Field(False, description="Use TLS.")
+
+
+class EventSettings(BaseSettings):
+    """Where events go: the Prefect API, spoken to over HTTP."""
+
+    model_config = _config("EVENTS")
+    api_url: str = Field("http://127.0.0.1:4200/api", description="Prefect API address.")
+    ui_url: str = Field("http://127.0.0.1:4200", description="Prefect UI address, for links.")
+    api_key: SecretStr | None = Field(None, description="Prefect API key, if the server wants one.")
+    timeout_seconds: float = Field(30.0, gt=0, description="Longest wait for one answer.")
+
+
+class QualitySettings(BaseSettings):
+    """The gate and its reports."""
+
+    model_config = _config("QUALITY")
+    reports_dir: Path = Field(Path(".slackwater/reports"), description="Folder of the HTML and JSON reports.")
+    dbt_target_dir: Path = Field(Path(".slackwater/dbt"), description="Folder of dbt's compiled output and logs.")
+    orphan_grace_minutes: int = Field(60, ge=0, description="A row whose parent is missing is in flight this long.")

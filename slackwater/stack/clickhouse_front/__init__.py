@@ -1,0 +1,1 @@
+"""ClickHouse HTTP front (rough version)."""

@@ -1,0 +1,1 @@
+"""Snowflake protocol emulator (rough version)."""
