@@ -33,6 +33,14 @@ class LeaseLost(TransientError):
     """Another process holds the lease of this work now; stop without writing."""
 
 
+class LeaseHeld(TransientError):
+    """Another live process works on this batch or refresh; it needs nothing from us."""
+
+
+class StoreRejected(TerminalError):
+    """A store refused a request for a reason that repeating it does not change."""
+
+
 class ConfigurationError(TerminalError):
     """A setting is missing or wrong."""
 

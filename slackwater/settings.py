@@ -96,6 +96,9 @@ class ClickHouseSettings(BaseSettings):
     password: SecretStr = Field(SecretStr(""), description="Password.")
     database: str = Field("speed", description="Database of the speed layer's tables.")
     secure: bool = Field(False, description="Use TLS.")
+    ttl_days: int = Field(120, ge=1, description="Days a change is kept after its ingestion; above the greatest lateness.")
+    connect_timeout_seconds: int = Field(10, ge=1, description="Longest wait for a connection.")
+    answer_timeout_seconds: int = Field(300, ge=1, description="Longest wait for one answer.")
 
 
 class EventSettings(BaseSettings):
@@ -115,3 +118,15 @@ class QualitySettings(BaseSettings):
     reports_dir: Path = Field(Path(".slackwater/reports"), description="Folder of the HTML and JSON reports.")
     dbt_target_dir: Path = Field(Path(".slackwater/dbt"), description="Folder of dbt's compiled output and logs.")
     orphan_grace_minutes: int = Field(60, ge=0, description="A row whose parent is missing is in flight this long.")
+
+
+class StackSettings(BaseSettings):
+    """The embedded services of one folder (`slackwater stack`)."""
+
+    model_config = _config("STACK")
+    home: Path = Field(Path(".slackwater"), description="Folder of the stack's state, data and logs.")
+    port_base: int = Field(14_200, ge=1_024, le=65_500, description="First of the ports; the services take the next ones.")
+    postgres_uri: SecretStr | None = Field(None, description="URI of an external PostgreSQL (superuser); empty embeds one.")
+    postgres_account: str = Field("", description="Account PostgreSQL runs as when the stack is started by root; empty picks one.")
+    worker_limit: int = Field(3, ge=1, le=64, description="Flow runs the embedded worker executes at the same time.")
+    start_timeout_seconds: float = Field(180.0, gt=0, description="Longest wait for all services to become healthy.")

@@ -104,19 +104,23 @@ def clickhouse_realtime_ddl(entity: Entity) -> str:
     """
     order = "tuple(" + ", ".join("__op != 'r'" if c == "is_streamed" else c for c in CHANGE_ORDER) + ")"
     plain = [c for c in entity.column_names if c != entity.key and c not in entity.toastable_names]
-    lines = [f"    {entity.key}"]
+    kept = f"version.since_insert and version.{{c}} is distinct from '{TOAST_PLACEHOLDER}'"
+    lines = [f"    version.{entity.key} as {entity.key}"]
     # A tuple keeps the null of the newest version: argMax alone would skip it.
-    lines += [f"    argMax(tuple({c}), change_order).1 as {c}" for c in plain]
-    kept = f"since_insert and {{c}} is distinct from '{TOAST_PLACEHOLDER}'"
-    lines += [f"    argMaxIf(tuple({c}), change_order, {kept.format(c=c)}).1 as {c}" for c in entity.toastable_names]
-    lines += [f"    argMax({c.name}, change_order) as {c.name}" for c in CLICKHOUSE_CHANGE_COLUMNS]
-    lines += ["    argMax(__op, change_order) = 'd' as is_deleted"]
+    lines += [f"    argMax(tuple(version.{c}), version.change_order).1 as {c}" for c in plain]
+    lines += [
+        f"    argMaxIf(tuple(version.{c}), version.change_order, {kept.format(c=c)}).1 as {c}"
+        for c in entity.toastable_names
+    ]
+    lines += [f"    argMax(version.{c.name}, version.change_order) as {c.name}" for c in CLICKHOUSE_CHANGE_COLUMNS]
+    lines += ["    argMax(version.__op, version.change_order) = 'd' as is_deleted"]
     return (
         f"create or replace view {clickhouse_realtime_table(entity.name)} as\nselect\n"
         + ",\n".join(lines)
         + f"\nfrom (\n    select\n        changes.* except (ingested_at),\n        {order} as change_order,\n"
-        f"        change_order >= maxIf(change_order, __op in ('c', 'r')) over (partition by {entity.key}) as since_insert\n"
-        f"    from {clickhouse_changes_table(entity.name)} as changes\n)\ngroup by {entity.key}"
+        "        change_order >= maxIf(change_order, __op in ('c', 'r'))"
+        f" over (partition by {entity.key}) as since_insert\n"
+        f"    from {clickhouse_changes_table(entity.name)} as changes\n) as version\ngroup by version.{entity.key}"
     )
 
 

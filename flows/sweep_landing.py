@@ -1,0 +1,14 @@
+"""Flow: find what events lost. Every minute: list the landing prefix, drive dead batches again, free dead runs' slots."""
+
+from prefect import flow
+from prefect.states import Completed, State
+
+from tasks.sweep import free_dead_runs, sweep_landing_prefix
+
+
+@flow(name="sweep-landing", log_prints=True)
+def sweep_landing() -> State[None]:
+    """Account for every object below the landing prefix and drive everything that stands still."""
+    freed = free_dead_runs()
+    swept = sweep_landing_prefix()
+    return Completed(message=f"{swept} {freed}".strip())

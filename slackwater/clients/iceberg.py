@@ -1,0 +1,324 @@
+"""The lake: Iceberg tables through pyiceberg and a SQL catalog, appended by compare and set.
+
+pyiceberg retries a commit by itself on a newer snapshot without asking anybody; for our appends that would be
+"check then act". So the loaded handle gets `commit.retry.num-retries=0` (the table keeps its own value): the commit
+succeeds only if main is still the snapshot that was looked at, otherwise we reload and ask again whether it is held.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
+from pyiceberg.manifest import ManifestEntryStatus
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import (
+    DateType,
+    DecimalType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestampType,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from slackwater.entities.model import CHANGELOG_COLUMNS, ColumnType, Entity
+from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected, StoreUnavailable
+from slackwater.naming import CHANGES_NAMESPACE, ENTITIES, SNAPSHOT_BATCH_ID, changelog_table
+from slackwater.settings import LakeSettings, S3Settings
+
+CLOCK_SKEW = timedelta(hours=1)
+"""How far a snapshot's clock and the ledger's may lie apart when history is judged complete."""
+
+_ICEBERG: dict[ColumnType, IcebergType] = {
+    ColumnType.INT32: IntegerType(),
+    ColumnType.INT64: LongType(),
+    ColumnType.STRING: StringType(),
+    ColumnType.TIMESTAMP: TimestampType(),
+    ColumnType.DATE: DateType(),
+    ColumnType.MONEY: DecimalType(10, 2),
+}
+
+
+@dataclass(frozen=True)
+class CommittedAppend:
+    """What the lake holds of a batch.
+
+    Attributes:
+        snapshot_id: Snapshot that added the rows; None when it expired and the rows were found by scanning.
+        row_count: Rows the batch has in the table.
+        data_files: `s3://` addresses the snapshot added, sorted.
+        was_held: True when an earlier attempt had committed it.
+    """
+
+    snapshot_id: int | None
+    row_count: int
+    data_files: tuple[str, ...]
+    was_held: bool
+
+
+class Lake:
+    """The changelog tables of the lake."""
+
+    def __init__(self, settings: LakeSettings, s3: S3Settings) -> None:
+        self._settings = settings
+        self._s3 = s3
+        self._catalog: Catalog | None = None
+
+    def ensure_tables(self, entities: Sequence[Entity]) -> None:
+        """Create namespace and changelog tables that are missing; existing tables are left as they are."""
+        with translated():
+            catalog = self._open()
+            with suppress(NamespaceAlreadyExistsError):
+                catalog.create_namespace(CHANGES_NAMESPACE)
+            for entity in entities:
+                with suppress(TableAlreadyExistsError):
+                    catalog.create_table(
+                        changelog_table(entity.name),
+                        changelog_iceberg_schema(entity),
+                        partition_spec=_date_partition(entity),
+                        properties=self._table_properties(),
+                    )
+
+    def load_table(self, name: str) -> Table:
+        """Load a table's newest metadata.
+
+        Args:
+            name: Identifier such as `changes.orders`.
+
+        Raises:
+            ConfigurationError: There is no such table.
+        """
+        with translated():
+            return self._open().load_table(name)
+
+    def append_batch_rows(
+        self,
+        entity: str,
+        rows: pa.Table,
+        *,
+        batch_id: str,
+        sealed_at: datetime | None = None,
+        attempts: int = 12,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> CommittedAppend:
+        """Append a batch's rows once, whoever else commits meanwhile and however often this is called.
+
+        Args:
+            entity: Entity name.
+            rows: All rows of the batch in `changelog_schema` order, at least one.
+            batch_id: Written to the snapshot summary and looked for before every commit.
+            sealed_at: When the batch was sealed: if main's history reaches back so far, no scan is needed.
+            attempts: Most commits tried, >= 1.
+            sleep: Waits between attempts.
+            jitter: Number in [0, 1) that spreads the waits.
+
+        Raises:
+            CommitConflict: Others won every attempt.
+        """
+        for attempt in range(attempts):
+            table = self.load_table(changelog_table(entity))
+            with translated():
+                held = self._held(table, batch_id, dates=_dates(rows), sealed_at=sealed_at)
+                if held is not None:
+                    return held
+                table.metadata.properties["commit.retry.num-retries"] = "0"
+                try:
+                    table.append(rows, snapshot_properties={SNAPSHOT_BATCH_ID: batch_id})
+                except CommitFailedException:
+                    sleep(min(2.0, 0.05 * 2**attempt) * (0.5 + jitter()))
+                    continue
+                return CommittedAppend(
+                    snapshot_id=_required_snapshot(table).snapshot_id,
+                    row_count=rows.num_rows,
+                    data_files=_added_files(table, _required_snapshot(table)),
+                    was_held=False,
+                )
+        raise CommitConflict(f"batch {batch_id}: all {attempts} commits to {changelog_table(entity)} lost the race")
+
+    def held(
+        self, entity: str, batch_id: str, *, dates: Sequence[date] = (), sealed_at: datetime | None = None
+    ) -> CommittedAppend | None:
+        """Return what main holds of a batch, None when nothing; `dates` narrow the scan of expired history."""
+        table = self.load_table(changelog_table(entity))
+        with translated():
+            return self._held(table, batch_id, dates=dates, sealed_at=sealed_at)
+
+    def files_of_batch(self, entity: str, batch_id: str) -> list[str]:
+        """Return the data files a batch's append added, whatever was appended later.
+
+        Raises:
+            StoreRejected: No ancestor of main was written by this batch (rolled back, expired, or it had no rows).
+        """
+        table = self.load_table(changelog_table(entity))
+        with translated():
+            snapshot = _snapshot_of(table, batch_id)
+            if snapshot is None:
+                raise StoreRejected(f"no snapshot of {changelog_table(entity)} was written by batch {batch_id}")
+            return list(_added_files(table, snapshot))
+
+    def scan(self, entity: str, *, batch_id: str | None = None, columns: tuple[str, ...] = ("*",)) -> pa.Table:
+        """Read an entity's changelog, or one batch of it."""
+        table = self.load_table(changelog_table(entity))
+        with translated():
+            if batch_id is None:
+                return table.scan(selected_fields=columns).to_arrow()
+            return table.scan(row_filter=EqualTo("_batch_id", batch_id), selected_fields=columns).to_arrow()
+
+    def row_count(self, entity: str) -> int:
+        """Count an entity's changelog rows from metadata."""
+        table = self.load_table(changelog_table(entity))
+        with translated():
+            return int(table.scan().count())
+
+    def is_empty(self) -> bool:
+        """Say whether no changelog has a snapshot; missing tables count as empty."""
+        for entity in ENTITIES:
+            try:
+                if self.load_table(changelog_table(entity)).current_snapshot() is not None:
+                    return False
+            except ConfigurationError as exc:
+                if not isinstance(exc.__cause__, NoSuchTableError):
+                    raise
+        return True
+
+    def close(self) -> None:
+        """Close the catalog's connections."""
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    def _held(
+        self, table: Table, batch_id: str, *, dates: Sequence[date], sealed_at: datetime | None
+    ) -> CommittedAppend | None:
+        snapshot = _snapshot_of(table, batch_id)
+        if snapshot is not None:
+            rows = int(snapshot.summary["added-records"] or 0 if snapshot.summary else 0)
+            return CommittedAppend(snapshot.snapshot_id, rows, _added_files(table, snapshot), was_held=True)
+        if _is_history_complete(table, since=sealed_at):
+            return None
+        row_filter: BooleanExpression = EqualTo("_batch_id", batch_id)
+        if dates:
+            row_filter = And(row_filter, In("date", {day.isoformat() for day in dates}))
+        found = table.scan(row_filter=row_filter, selected_fields=("_batch_id",)).to_arrow().num_rows
+        return CommittedAppend(None, found, (), was_held=True) if found else None
+
+    def _open(self) -> Catalog:
+        if self._catalog is None:
+            self._catalog = load_catalog(self._settings.catalog_name, **self._catalog_properties())
+        return self._catalog
+
+    def _catalog_properties(self) -> dict[str, str]:
+        s3 = self._s3
+        properties = {
+            "type": "sql",
+            "uri": self._settings.catalog_uri.get_secret_value(),
+            "warehouse": self._settings.warehouse,
+            "pool_pre_ping": "true",
+            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+            "s3.region": s3.region,
+        }
+        if s3.endpoint_url:
+            properties["s3.endpoint"] = s3.endpoint_url
+        if s3.access_key_id and s3.secret_access_key:
+            properties["s3.access-key-id"] = s3.access_key_id.get_secret_value()
+            properties["s3.secret-access-key"] = s3.secret_access_key.get_secret_value()
+        return properties
+
+    def _table_properties(self) -> dict[str, str]:
+        return {
+            "format-version": "2",
+            "write.format.default": "parquet",
+            "write.parquet.compression-codec": "snappy",
+            "write.target-file-size-bytes": str(self._settings.target_file_bytes),
+            "write.metadata.delete-after-commit.enabled": "true",
+            "write.metadata.previous-versions-max": "50",
+            "commit.retry.num-retries": "20",
+        }
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn pyiceberg's, SQLAlchemy's and the object store's errors of the enclosed block into ours."""
+    try:
+        yield
+    except NoSuchTableError as exc:
+        raise ConfigurationError(f"{exc}; run `slackwater stack up` to create the lake's tables") from exc
+    except CommitFailedException as exc:
+        raise CommitConflict(str(exc)) from exc
+    except (CommitStateUnknownException, SQLAlchemyError) as exc:
+        raise StoreUnavailable(f"the Iceberg catalog is not available: {str(exc).splitlines()[0]}") from exc
+    except OSError as exc:
+        raise StoreUnavailable(f"the lake's object store is not available: {exc}") from exc
+
+
+def changelog_iceberg_schema(entity: Entity) -> Schema:
+    """Return the Iceberg schema of `changes.<entity>`; field ids follow the declared order."""
+    columns = (*entity.columns, *CHANGELOG_COLUMNS)
+    fields = [
+        NestedField(number, column.name, _ICEBERG[column.type], required=column.required)
+        for number, column in enumerate(columns, start=1)
+    ]
+    return Schema(*fields)
+
+
+def _date_partition(entity: Entity) -> PartitionSpec:
+    field_id = changelog_iceberg_schema(entity).find_field("date").field_id
+    return PartitionSpec(PartitionField(source_id=field_id, field_id=1000, transform=IdentityTransform(), name="date"))
+
+
+def _snapshot_of(table: Table, batch_id: str) -> Snapshot | None:
+    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+        if snapshot.summary is not None and snapshot.summary.get(SNAPSHOT_BATCH_ID) == batch_id:
+            return snapshot
+    return None
+
+
+def _is_history_complete(table: Table, *, since: datetime | None) -> bool:
+    """Say whether every commit to main since a time (None: ever) is still among the ancestors."""
+    oldest = None
+    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+        oldest = snapshot
+    if oldest is None or oldest.parent_snapshot_id is None:
+        return True
+    return since is not None and datetime.fromtimestamp(oldest.timestamp_ms / 1000, UTC) < since - CLOCK_SKEW
+
+
+def _added_files(table: Table, snapshot: Snapshot) -> tuple[str, ...]:
+    files: list[str] = []
+    for manifest in snapshot.manifests(table.io):
+        if manifest.added_snapshot_id == snapshot.snapshot_id:
+            entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+            files += [entry.data_file.file_path for entry in entries if entry.status == ManifestEntryStatus.ADDED]
+    return tuple(sorted(files))
+
+
+def _required_snapshot(table: Table) -> Snapshot:
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        raise StoreRejected(f"{table.name()} has no snapshot right after a commit")
+    return snapshot
+
+
+def _dates(rows: pa.Table) -> list[date]:
+    return [value for value in rows["date"].unique().to_pylist() if value is not None]
+

@@ -1,0 +1,62 @@
+"""Step: append a batch to its Iceberg changelog table."""
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+
+from slackwater.lake.append import AppendResult, append_batch
+from slackwater.ledger.store import BatchLease
+from slackwater.settings import LandingSettings
+from tasks.batch_claims import current_actor
+from tasks.connections import open_lake, open_ledger, open_object_store
+from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+
+
+@task(
+    retries=len(RETRY_DELAYS_SECONDS),
+    retry_delay_seconds=RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=RETRY_JITTER_FACTOR,
+    retry_condition_fn=is_transient,
+    timeout_seconds=1_800,
+)
+def append_to_lake(lease: BatchLease) -> AppendResult:
+    """Append every readable object of the batch once; quarantine and name the others.
+
+    A second call finds the batch in the table and changes nothing.
+    """
+    result = append_batch(
+        lease.batch_id,
+        ledger=open_ledger(),
+        lake=open_lake(),
+        store=open_object_store(),
+        landing=LandingSettings(),
+        lease=lease,
+        actor=current_actor(),
+    )
+    get_run_logger().info(
+        "%s: %d rows of %d objects appended in %.1f s, %d skipped",
+        result.entity,
+        result.row_count,
+        result.object_count,
+        result.seconds,
+        len(result.skipped),
+    )
+    create_markdown_artifact(key=f"append-{result.entity.replace('_', '-')}", markdown=append_markdown(result))
+    return result
+
+
+def append_markdown(result: AppendResult) -> str:
+    """Return what an append did as Markdown: counts, timing, and each skipped object with its reason."""
+    lines = [
+        f"## Batch `{result.batch_id}` appended to `changes.{result.entity}`",
+        "",
+        "| rows | objects | data files | skipped | snapshot | seconds |",
+        "|---:|---:|---:|---:|---|---:|",
+        f"| {result.row_count} | {result.object_count} | {len(result.data_files)} | {len(result.skipped)} "
+        f"| `{result.snapshot_id}` | {result.seconds:.1f} |",
+    ]
+    if result.was_already_landed:
+        lines += ["", "The table held this batch already; nothing was written."]
+    if result.skipped:
+        lines += ["", "### Quarantined", "", *(f"- `{s.key}`: **{s.reason}**" for s in result.skipped)]
+        lines += ["", "See `slackwater quarantine list`; `slackwater quarantine retry` puts an object in a new batch."]
+    return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""Claim a batch for this flow run and keep its lease alive while the run works."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import task
+from prefect.runtime import flow_run
+
+from slackwater.ledger.leases import renewing
+from slackwater.ledger.store import BatchLease
+from tasks.connections import open_ledger
+from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+
+
+def current_actor() -> str:
+    """Return who acts in the ledger: the flow run id, which the UI and the ledger share."""
+    return f"flow-run/{flow_run.id or 'local'}"
+
+
+@task(
+    retries=len(RETRY_DELAYS_SECONDS),
+    retry_delay_seconds=RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=RETRY_JITTER_FACTOR,
+    retry_condition_fn=is_transient,
+)
+def claim_batch(batch_id: str) -> BatchLease | None:
+    """Take the lease of a batch.
+
+    Returns:
+        The lease, or None when the batch is loaded already or another run's lease is alive.
+    """
+    return open_ledger().claim_batch(batch_id, actor=current_actor())
+
+
+@contextmanager
+def holding(lease: BatchLease) -> Iterator[None]:
+    """Renew the lease in the background; release it at the end, with the error if there was one."""
+    ledger = open_ledger()
+    with renewing(ledger, lease):
+        yield
