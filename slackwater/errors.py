@@ -83,3 +83,7 @@ class GateFailed(TerminalError):
 
 class ReconciliationFailed(TerminalError):
     """Two stores differ at the frontier."""
+
+
+class StackUnhealthy(TerminalError):
+    """A service of the embedded stack did not become healthy; the message names it with its last log lines."""

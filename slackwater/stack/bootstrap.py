@@ -1,0 +1,171 @@
+"""What every service of the stack must contain before anyone uses it. Every function may be called again at any time.
+
+An emulator that was killed forgets queues, notifications and stages, so this is applied at every start of a service
+(`keeper.py`), not once. The parts are separate functions because each test needs only some of them.
+
+The imports inside the functions keep `slackwater stack status` from loading every store's driver.
+"""
+
+# ruff: noqa: PLC0415
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from slackwater.errors import ConfigurationError, StoreUnavailable
+from slackwater.settings import (
+    ClickHouseSettings,
+    LakeSettings,
+    LandingSettings,
+    LedgerSettings,
+    S3Settings,
+    ShopSettings,
+    WarehouseSettings,
+)
+from slackwater.stack.databases import ensure_databases
+from slackwater.stack.environment import service_environment, slackwater_environment
+from slackwater.stack.profile import DATABASES, WORK_POOL, Profile
+from slackwater.stack.systems import Systems
+
+CLICKHOUSE_TTL_DAYS = 90
+_PROJECT_FILES = ("prefect.yaml", "flows/*.py", "deployments/**/*")
+
+
+def apply_stores(profile: Profile) -> None:
+    """Bring databases, buckets, queues, catalogs, schemas and tables of all stores in line."""
+    systems = Systems.from_environment(slackwater_environment(profile) | _overrides())
+    ensure_databases(profile.postgres_uri("postgres"), DATABASES)
+    ensure_ledger(systems.ledger)
+    ensure_landing(systems.s3, systems.landing)
+    ensure_lake(systems.lake, systems.s3)
+    ensure_shop(systems.shop)
+    ensure_clickhouse(systems.clickhouse)
+    ensure_warehouse_schemas(systems.warehouse, lake=systems.lake, s3=systems.s3)
+
+
+def ensure_landing(s3: S3Settings, landing: LandingSettings) -> None:
+    """Bring the landing bucket, its queue, the dead-letter queue and the notification in line."""
+    from slackwater.clients.s3 import ObjectStore
+    from slackwater.clients.sqs import Queue
+
+    store = ObjectStore(s3)
+    store.ensure_bucket(landing.bucket)
+    dead_letter_arn = Queue(s3, landing.dead_letter_queue_name).ensure()
+    queue_arn = Queue(s3, landing.queue_name).ensure(
+        dead_letter_arn=dead_letter_arn,
+        max_receive_count=landing.max_receive_count,
+        visibility_timeout_seconds=landing.visibility_timeout_seconds,
+        allow_from_bucket=landing.bucket,
+    )
+    store.ensure_notification(landing.bucket, landing.prefix, queue_arn)
+
+
+def ensure_lake(lake: LakeSettings, s3: S3Settings) -> None:
+    """Bring the lake's bucket, catalog and tables in line."""
+    from slackwater.clients.iceberg import Lake
+    from slackwater.clients.s3 import ObjectStore
+    from slackwater.entities.model import all_entities
+
+    ObjectStore(s3).ensure_bucket(lake.warehouse.removeprefix("s3://").split("/")[0])
+    Lake(lake, s3).ensure_tables(all_entities())
+
+
+def ensure_ledger(ledger: LedgerSettings) -> None:
+    """Bring the ledger's tables to the newest version."""
+    from slackwater.ledger.migrations import upgrade
+
+    upgrade(ledger.dsn)
+
+
+def ensure_shop(shop: ShopSettings) -> None:
+    """Bring the source shop's tables and triggers in line."""
+    from slackwater.replay.source_schema import ensure_shop as ensure_source
+
+    ensure_source(shop.dsn)
+
+
+def ensure_clickhouse(clickhouse: ClickHouseSettings) -> None:
+    """Bring the speed layer's database, tables and views in line."""
+    from slackwater.clients.clickhouse import SpeedStore
+    from slackwater.entities.model import all_entities
+
+    SpeedStore(clickhouse).ensure_tables(all_entities())
+
+
+def ensure_warehouse_schemas(warehouse: WarehouseSettings, *, lake: LakeSettings, s3: S3Settings) -> None:
+    """Bring the warehouse's schemas, raw and ops tables and the stage in line."""
+    from slackwater.clients.snowflake import Warehouse
+    from slackwater.warehouse.ddl import ensure_warehouse
+
+    with Warehouse(warehouse) as connection:
+        ensure_warehouse(connection, lake=lake, s3=s3)
+
+
+def apply_work_pool(profile: Profile) -> None:
+    """Bring the Prefect work pool and the concurrency limits in line."""
+    from slackwater.clients.prefect_api import PrefectApi
+
+    systems = Systems.from_environment(slackwater_environment(profile))
+    with PrefectApi(systems.events) as api:
+        api.ensure_work_pool(WORK_POOL, pool_type="process", concurrency_limit=profile.worker_limit)
+        limits = profile.project_dir / "deployments" / "concurrency_limits.json"
+        if limits.is_file():
+            for name, limit in json.loads(limits.read_text()).items():
+                api.ensure_global_limit(str(name), int(limit))
+
+
+def apply_deployments(profile: Profile) -> bool:
+    """Run `prefect deploy --all` unless the same declarations were deployed before; return whether it ran.
+
+    Raises:
+        ConfigurationError: The command failed; the message holds its last lines.
+    """
+    if not (profile.project_dir / "prefect.yaml").is_file():
+        return False
+    fingerprint = _fingerprint(profile)
+    record = profile.home / "deployed.sha256"
+    if record.is_file() and record.read_text() == fingerprint and _deployment_count(profile) > 0:
+        return False
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=profile.project_dir,
+        env=service_environment(profile, os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (profile.log_dir / "deploy.log").write_text(done.stdout + done.stderr)
+    if done.returncode != 0:
+        lines = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise ConfigurationError(f"`prefect deploy --all` failed in {profile.project_dir}:\n{lines}")
+    record.write_text(fingerprint)
+    return True
+
+
+def _deployment_count(profile: Profile) -> int:
+    from slackwater.clients.prefect_api import PrefectApi
+
+    try:
+        with PrefectApi(Systems.from_environment(slackwater_environment(profile)).events) as api:
+            return api.count_deployments()
+    except StoreUnavailable:
+        return 0
+
+
+def _fingerprint(profile: Profile) -> str:
+    digest = hashlib.sha256(f"{profile.project_dir}\n{sys.executable}\n{profile.prefect_url}\n".encode())
+    files: set[Path] = set()
+    for pattern in _PROJECT_FILES:
+        files.update(path for path in profile.project_dir.glob(pattern) if path.is_file())
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(profile.project_dir)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _overrides() -> dict[str, str]:
+    """Return the tuning variables a user may set for the services (see `service_environment`)."""
+    return {name: value for name, value in os.environ.items() if name.startswith("SLACKWATER_LANDING_BATCH_")}

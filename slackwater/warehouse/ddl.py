@@ -1,0 +1,151 @@
+"""The warehouse's own tables and its stage, created when they are missing.
+
+Run at every start, by anyone who may create: idempotent, and needed each time because an emulator forgets its stages.
+dbt creates `STAGING` and `CANDIDATE` tables; everything else is created here. No data is written but one lock row per
+entity and the row that says which publication is current.
+"""
+
+from slackwater.clients.snowflake import Warehouse, quote_identifier, quote_text
+from slackwater.entities.ddl import snowflake_raw_ddl
+from slackwater.entities.model import all_entities
+from slackwater.errors import ConfigurationError
+from slackwater.naming import (
+    ENTITIES,
+    MART_SET,
+    SCHEMA_CANDIDATE,
+    SCHEMA_MARTS,
+    SCHEMA_OPS,
+    SCHEMA_RAW,
+    SCHEMA_STAGING,
+)
+from slackwater.settings import LakeSettings, S3Settings, WarehouseSettings
+from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
+
+SCHEMAS = (SCHEMA_RAW, SCHEMA_STAGING, SCHEMA_MARTS, SCHEMA_CANDIDATE, SCHEMA_OPS)
+
+OPS_TABLES: tuple[str, ...] = (
+    # One row per entity; the update of this row serialises the loads of an entity.
+    """create table if not exists OPS.LOAD_LOCK (
+        entity varchar not null, next_load_seq number(38,0) not null)""",
+    # One row per loaded batch.
+    """create table if not exists OPS.LOAD_HISTORY (
+        batch_id varchar not null, entity varchar not null, load_seq number(38,0) not null,
+        rows_expected number(38,0) not null, rows_loaded number(38,0) not null, attempt number(38,0) not null,
+        loaded_at timestamp_ntz(6) not null, actor varchar not null)""",
+    # One row per refresh; refresh_seq gives their order.
+    """create table if not exists OPS.REFRESH (
+        refresh_id varchar not null, refresh_seq number(38,0) not null, mart_set varchar not null,
+        as_of timestamp_ntz(6), started_at timestamp_ntz(6) not null)""",
+    # One row per refresh and entity: models of the refresh see raw rows with load_seq <= bound.
+    """create table if not exists OPS.REFRESH_BOUND (
+        refresh_id varchar not null, entity varchar not null, bound number(38,0) not null)""",
+    # One row per refresh and touched thing: scope 'key' with entity and key_id, scope 'date' with key_date.
+    """create table if not exists OPS.IMPACT (
+        refresh_id varchar not null, scope varchar not null, entity varchar, key_id number(38,0), key_date date)""",
+    # One row per check of a gate run.
+    """create table if not exists OPS.CHECK_RESULTS (
+        refresh_id varchar not null, check_name varchar not null, layer varchar, dataset varchar, column_name varchar,
+        outcome varchar not null, severity varchar, measured varchar, threshold varchar, message varchar,
+        failing_keys varchar, files varchar, checked_at timestamp_ntz(6) not null)""",
+)
+
+PUBLICATION_TABLES: tuple[str, ...] = (
+    # One row per publication.
+    """create table if not exists MARTS.PUBLICATION (
+        publication_id varchar not null, publication_seq number(38,0) not null, refresh_id varchar not null,
+        mart_set varchar not null, as_of timestamp_ntz(6), rows_deleted number(38,0) not null,
+        rows_inserted number(38,0) not null, published_at timestamp_ntz(6) not null)""",
+    # One row per publication and mart.
+    """create table if not exists MARTS.PUBLICATION_MART (
+        publication_id varchar not null, mart varchar not null, rows_deleted number(38,0) not null,
+        rows_inserted number(38,0) not null)""",
+    # One row per mart set: what readers see now; its update serialises publications and refresh starts.
+    """create table if not exists MARTS.PUBLICATION_CURRENT (
+        mart_set varchar not null, publication_seq number(38,0) not null, lock_seq number(38,0) not null,
+        publication_id varchar, refresh_id varchar, published_at timestamp_ntz(6))""",
+)
+
+
+def ensure_warehouse(warehouse: Warehouse, *, lake: LakeSettings, s3: S3Settings) -> None:
+    """Create schemas, tables, lock rows and the stage; what is there already stays as it is.
+
+    Args:
+        warehouse: An open or closed session whose role may create.
+        lake: Where the data files lie.
+        s3: Keys of the stage when there is no storage integration.
+
+    Raises:
+        ConfigurationError: Neither a storage integration nor keys are set.
+    """
+    _ensure_database(warehouse)
+    warehouse.execute_many([f"create schema if not exists {quote_identifier(schema)}" for schema in SCHEMAS])
+    warehouse.execute_many([snowflake_raw_ddl(entity) for entity in all_entities()])
+    warehouse.execute_many([*OPS_TABLES, *PUBLICATION_TABLES])
+    for mart in load_marts():
+        _ensure_mart(warehouse, mart)
+    for entity in ENTITIES:
+        warehouse.execute(
+            "merge into OPS.LOAD_LOCK as held using (select ?::varchar as entity) as wanted"
+            " on held.entity = wanted.entity"
+            " when not matched then insert (entity, next_load_seq) values (wanted.entity, 1)",
+            (entity,),
+        )
+    warehouse.execute(
+        "merge into MARTS.PUBLICATION_CURRENT as held using (select ?::varchar as mart_set) as wanted"
+        " on held.mart_set = wanted.mart_set"
+        " when not matched then insert (mart_set, publication_seq, lock_seq) values (wanted.mart_set, 0, 0)",
+        (MART_SET,),
+    )
+    warehouse.execute(stage_ddl(warehouse.settings, lake=lake, s3=s3))
+
+
+def stage_root(lake: LakeSettings) -> str:
+    """Return the stage's location with a slash at its end; file names in COPY are relative to it."""
+    return lake.warehouse.rstrip("/") + "/"
+
+
+def stage_ddl(settings: WarehouseSettings, *, lake: LakeSettings, s3: S3Settings) -> str:
+    """Return the statement that creates the external stage over the lake.
+
+    Raises:
+        ConfigurationError: Neither a storage integration nor keys are set.
+    """
+    if settings.storage_integration:
+        access = f"storage_integration = {quote_identifier(settings.storage_integration)}"
+    elif s3.access_key_id and s3.secret_access_key:
+        key, secret = s3.access_key_id.get_secret_value(), s3.secret_access_key.get_secret_value()
+        access = f"credentials = (aws_key_id = {quote_text(key)} aws_secret_key = {quote_text(secret)})"
+    else:
+        raise ConfigurationError(
+            "the stage needs SLACKWATER_WAREHOUSE_STORAGE_INTEGRATION, or SLACKWATER_S3_ACCESS_KEY_ID and _SECRET_ACCESS_KEY"
+        )
+    return (
+        f"create or replace stage {quote_identifier(settings.stage)} url = {quote_text(stage_root(lake))} {access}"
+        " file_format = (type = parquet)"
+    )
+
+
+def mart_ddl(mart: Mart) -> str:
+    """Return the DDL of a published mart: its contract's columns and the publication that wrote the row."""
+    lines = [f"    {quote_identifier(name)} {data_type}" for name, data_type in mart.columns]
+    lines.append(f"    {quote_identifier(PUBLICATION_COLUMN)} varchar not null")
+    return f"create table if not exists {mart.published_table} (\n" + ",\n".join(lines) + "\n)"
+
+
+def _ensure_mart(warehouse: Warehouse, mart: Mart) -> None:
+    """Create a published mart, or add the columns its contract gained (null until the next publication)."""
+    warehouse.execute(mart_ddl(mart))
+    rows = warehouse.query(
+        "select column_name from information_schema.columns where table_schema = ? and table_name = ?",
+        (SCHEMA_MARTS, mart.name.upper()),
+    )
+    present = {str(name).lower() for (name,) in rows}
+    for name, data_type in mart.columns:
+        if name.lower() not in present:
+            warehouse.execute(f"alter table {mart.published_table} add column {quote_identifier(name)} {data_type}")
+
+
+def _ensure_database(warehouse: Warehouse) -> None:
+    if warehouse.scalar("select current_database()") is None:
+        warehouse.execute(f"create database if not exists {quote_identifier(warehouse.settings.database)}")
+        warehouse.close()  # the next session starts inside the database

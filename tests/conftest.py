@@ -1,0 +1,151 @@
+"""Fixtures over the real embedded services: started once per session, one sandbox of unique names per test."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from slackwater.settings import (
+    ClickHouseSettings,
+    LakeSettings,
+    LandingSettings,
+    LedgerSettings,
+    S3Settings,
+    ShopSettings,
+    StackSettings,
+    WarehouseSettings,
+)
+from slackwater.stack import bootstrap
+from slackwater.stack.control import start_stack, stop_stack
+from slackwater.stack.databases import ensure_databases
+from slackwater.stack.environment import full_environment
+from slackwater.stack.ports import find_free_port_base
+from slackwater.stack.profile import Profile
+from slackwater.stack.programs import STORES
+from slackwater.stack.systems import Systems
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Sandbox:
+    """Unique buckets, queues and databases on the session's services.
+
+    Each attribute prepares its own store when it is first read, so a test pays for what it uses.
+    """
+
+    profile: Profile
+    name: str
+
+    @cached_property
+    def env(self) -> dict[str, str]:
+        """The variables of a subprocess that works in this sandbox (nothing is prepared by reading it)."""
+        uri = self.profile.postgres_uri
+        reports = self.profile.home / "sandboxes" / self.name
+        return full_environment(self.profile) | {
+            "SLACKWATER_LANDING_BUCKET": f"{self.name}-landing".replace("_", "-"),
+            "SLACKWATER_LANDING_QUEUE_NAME": f"{self.name}-landing",
+            "SLACKWATER_LANDING_DEAD_LETTER_QUEUE_NAME": f"{self.name}-landing-dlq",
+            "SLACKWATER_LAKE_CATALOG_URI": uri(f"{self.name}_lake", driver="postgresql+psycopg2"),
+            "SLACKWATER_LAKE_WAREHOUSE": f"s3://{self.name.replace('_', '-')}-lake/wh",
+            "SLACKWATER_LEDGER_DSN": uri(f"{self.name}_ledger"),
+            "SLACKWATER_SHOP_DSN": uri(f"{self.name}_shop"),
+            "SLACKWATER_WAREHOUSE_DATABASE": self.name.upper(),
+            "SLACKWATER_CLICKHOUSE_DATABASE": self.name,
+            "SLACKWATER_QUALITY_REPORTS_DIR": str(reports / "reports"),
+            "SLACKWATER_QUALITY_DBT_TARGET_DIR": str(reports / "dbt"),
+        }
+
+    @cached_property
+    def systems(self) -> Systems:
+        """All settings of the sandbox, nothing prepared."""
+        return Systems.from_environment(self.env)
+
+    @property
+    def s3(self) -> S3Settings:
+        """S3 and SQS of the session."""
+        return self.systems.s3
+
+    @cached_property
+    def landing(self) -> LandingSettings:
+        """Landing bucket and queues of this sandbox, the notification wired."""
+        bootstrap.ensure_landing(self.s3, self.systems.landing)
+        return self.systems.landing
+
+    @cached_property
+    def lake(self) -> LakeSettings:
+        """Lake of this sandbox: own catalog database, own bucket, tables made."""
+        self._database("lake")
+        bootstrap.ensure_lake(self.systems.lake, self.s3)
+        return self.systems.lake
+
+    @cached_property
+    def ledger(self) -> LedgerSettings:
+        """Ledger of this sandbox: own database, migrated."""
+        self._database("ledger")
+        bootstrap.ensure_ledger(self.systems.ledger)
+        return self.systems.ledger
+
+    @cached_property
+    def shop(self) -> ShopSettings:
+        """Shop of this sandbox: own database; its schema is made when the replay's code can."""
+        self._database("shop")
+        bootstrap.ensure_shop(self.systems.shop)
+        return self.systems.shop
+
+    @cached_property
+    def warehouse(self) -> WarehouseSettings:
+        """Warehouse of this sandbox: own database with all schemas and the stage."""
+        lake = self.lake
+        bootstrap.ensure_warehouse_schemas(self.systems.warehouse, lake=lake, s3=self.s3)
+        return self.systems.warehouse
+
+    @cached_property
+    def clickhouse(self) -> ClickHouseSettings:
+        """ClickHouse of this sandbox: own database with all tables."""
+        bootstrap.ensure_clickhouse(self.systems.clickhouse)
+        return self.systems.clickhouse
+
+    def _database(self, use: str) -> None:
+        ensure_databases(self.profile.postgres_uri("postgres"), [f"{self.name}_{use}"])
+
+
+def _short_folder() -> Path:
+    # pytest's own temporary folders are private to the caller; PostgreSQL may have to run as another account.
+    folder = Path(tempfile.mkdtemp(prefix="slackwater-test-"))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Profile]:
+    """PostgreSQL, S3 and SQS, the Snowflake emulator and the ClickHouse front on free ports; empty."""
+    folder = _short_folder()
+    settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
+    try:
+        report = start_stack(settings, services=STORES, project_dir=REPOSITORY, apply_bootstrap=False)
+        yield report.profile
+    finally:
+        stop_stack(settings.home, delete=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_sandbox(services: Profile) -> Sandbox:
+    return Sandbox(services, f"sbx_{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def sandbox(services: Profile) -> Sandbox:
+    """A sandbox of its own for one test."""
+    return _new_sandbox(services)
+
+
+@pytest.fixture(scope="module")
+def module_sandbox(services: Profile) -> Sandbox:
+    """A sandbox shared by the tests of one module."""
+    return _new_sandbox(services)
