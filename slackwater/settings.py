@@ -128,6 +128,14 @@ class EventSettings(BaseSettings):
     timeout_seconds: float = Field(30.0, gt=0, description="Longest wait for one answer.")
 
 
+class RefreshSettings(BaseSettings):
+    """How a refresh waits for batches that are on their way, so that a burst costs few refreshes."""
+
+    model_config = _config("REFRESH")
+    settle_seconds: float = Field(45.0, ge=0, description="Longest wait for unloaded batches before the set is frozen.")
+    settle_poll_seconds: float = Field(1.0, gt=0, description="Pause between two looks at the ledger while waiting.")
+
+
 class QualitySettings(BaseSettings):
     """The gate and its reports."""
 

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from prefect import task
 from prefect.runtime import flow_run
 
-from slackwater.ledger.leases import renewing
-from slackwater.ledger.store import BatchLease
+from slackwater.errors import SlackwaterError
+from slackwater.ledger.model import BatchLease
 from tasks.connections import open_ledger
 from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
 
 
 def current_actor() -> str:
     """Return who acts in the ledger: the flow run id, which the UI and the ledger share."""
-    return f"flow-run/{flow_run.id or 'local'}"
+    return f"flow-run/{flow_run.root_flow_run_id or flow_run.id or 'local'}"
 
 
 @task(
@@ -29,12 +29,17 @@ def claim_batch(batch_id: str) -> BatchLease | None:
     Returns:
         The lease, or None when the batch is loaded already or another run's lease is alive.
     """
-    return open_ledger().claim_batch(batch_id, actor=current_actor())
+    with open_ledger() as ledger:
+        return ledger.claim_batch(batch_id, actor=current_actor())
 
 
 @contextmanager
 def holding(lease: BatchLease) -> Iterator[None]:
-    """Renew the lease in the background; release it at the end, with the error if there was one."""
-    ledger = open_ledger()
-    with renewing(ledger, lease):
-        yield
+    """Renew the lease in the background; give it back with the error when the block fails."""
+    with open_ledger() as ledger:
+        try:
+            with ledger.renewing(lease):
+                yield
+        except SlackwaterError as exc:
+            ledger.release(lease, error=f"{type(exc).__name__}: {exc}")
+            raise

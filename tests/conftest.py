@@ -128,7 +128,7 @@ def services() -> Iterator[Profile]:
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
     try:
-        report = start_stack(settings, services=STORES, project_dir=REPOSITORY, apply_bootstrap=False)
+        report = start_stack(settings, services=STORES, project_dir=REPOSITORY)
         yield report.profile
     finally:
         stop_stack(settings.home, delete=True)
@@ -137,6 +137,18 @@ def services() -> Iterator[Profile]:
 
 def _new_sandbox(services: Profile) -> Sandbox:
     return Sandbox(services, f"sbx_{secrets.token_hex(4)}")
+
+
+@pytest.fixture(scope="session")
+def live_stack() -> Iterator[Profile]:
+    """The whole system on free ports: stores, Prefect, worker, bridge, deployments. Its `env` is `full_environment`."""
+    folder = _short_folder()
+    settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
+    try:
+        yield start_stack(settings, project_dir=REPOSITORY).profile
+    finally:
+        stop_stack(settings.home, delete=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

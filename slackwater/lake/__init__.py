@@ -1,0 +1,1 @@
+"""Writing the lake: appends of batches to the changelog tables."""

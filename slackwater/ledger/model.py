@@ -13,7 +13,10 @@ from slackwater.errors import IllegalTransition
 
 
 class ObjectState(StrEnum):
-    """Where one object version is. `quarantined` is left only by a retry or when its key is overwritten."""
+    """Where one object version is.
+
+    `quarantined` is left by a retry or when the key is overwritten; `superseded` when the old content comes back.
+    """
 
     SEEN = "seen"
     BATCHED = "batched"
@@ -60,6 +63,7 @@ _LEGAL: dict[Subject, frozenset[tuple[str | None, str]]] = {
             (ObjectState.BATCHED, ObjectState.SUPERSEDED),
             (ObjectState.QUARANTINED, ObjectState.SEEN),
             (ObjectState.QUARANTINED, ObjectState.SUPERSEDED),
+            (ObjectState.SUPERSEDED, ObjectState.SEEN),
         }
     ),
     Subject.BATCH: frozenset(

@@ -1,0 +1,1 @@
+"""The gate between a built refresh and the published marts."""

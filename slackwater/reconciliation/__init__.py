@@ -1,0 +1,1 @@
+"""Compares the speed layer with the warehouse at the published frontier."""

@@ -103,7 +103,12 @@ def build_catalogue(lines: InvoiceLines, classes: Sequence[LineClass | None], *,
 
 
 def day_prices(
-    lines: InvoiceLines, indexes: Iterable[int], *, classes: Sequence[LineClass | None], products: Sequence[int], rules: MappingRules
+    lines: InvoiceLines,
+    indexes: Iterable[int],
+    *,
+    classes: Sequence[LineClass | None],
+    products: Sequence[int],
+    rules: MappingRules,
 ) -> dict[int, int]:
     """Return each product's most frequent positive unit price of a day, in pence; of equals the higher.
 

@@ -6,90 +6,23 @@ before invoices. docs/replay-mapping.md holds the rules in words.
 """
 
 from array import array
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from slackwater.replay import changes as ch
-from slackwater.replay.catalogue import Catalogue, ShelfBook, build_catalogue, day_prices
-from slackwater.replay.matching import SoldUnits, Take
+from slackwater.replay.catalogue import day_prices
+from slackwater.replay.play import Order, Play, count_line, write_order
+from slackwater.replay.returns import play_return
 from slackwater.replay.rules import (
     DEFAULT_RULES,
     ITEM_CLASSES,
     REJECTED_CLASSES,
     STOCK_CLASSES,
-    LineClass,
     MappingRules,
-    Residual,
-    classify_sale_line,
-    half_even_cents,
     item_cents,
 )
 from slackwater.replay.sample import InvoiceLines
 from slackwater.replay.synthetic import DAY_US, shipping_address, status_times_us
-from slackwater.replay.tally import DayTally
-
-
-@dataclass
-class Order:
-    """An order while the year goes by."""
-
-    place: int
-    status: int
-    total_cents: int
-    lines: list[int]
-    steps_us: tuple[int, int, int]
-
-
-@dataclass
-class Play:
-    """The state of the shop while the year is played, and the changes so far."""
-
-    lines: InvoiceLines
-    rules: MappingRules
-    classes: list[LineClass | None]
-    catalogue: Catalogue
-    sold: SoldUnits
-    items: ch.ItemFacts
-    shelf: ShelfBook
-    sold_ever: frozenset[tuple[int, str]]
-    quantity: "array[int]"
-    log: ch.YearLog = field(default_factory=ch.YearLog)
-    facts: ch.OrderFacts = field(default_factory=ch.OrderFacts)
-    orders: list[Order] = field(default_factory=list)
-    order_of_line: dict[int, int] = field(default_factory=dict)
-    known_users: set[int] = field(default_factory=set)
-    steps: list[tuple[int, int]] = field(default_factory=list)
-    tally: DayTally = field(default_factory=DayTally)
-
-    @classmethod
-    def of(cls, lines: InvoiceLines, rules: MappingRules) -> "Play":
-        """Return the state before the first line."""
-        classes = [
-            classify_sale_line(invoice, quantity, price_milli=price, customer=customer)
-            for invoice, quantity, price, customer in zip(
-                lines.invoice, lines.quantity, lines.price_milli, lines.customer, strict=True
-            )
-        ]
-        catalogue = build_catalogue(lines, classes, rules=rules)
-        sold_ever = frozenset(
-            (customer, code)
-            for customer, code, line_class in zip(lines.customer, lines.code, classes, strict=True)
-            if customer is not None and line_class in ITEM_CLASSES
-        )
-        count = len(lines)
-        return cls(
-            lines=lines,
-            rules=rules,
-            classes=classes,
-            catalogue=catalogue,
-            sold=SoldUnits.for_lines(count),
-            items=ch.ItemFacts.for_lines(count),
-            shelf=ShelfBook(catalogue),
-            sold_ever=sold_ever,
-            quantity=array("q", bytes(8 * count)),
-        )
 
 
 def plan_year(lines: InvoiceLines, *, rules: MappingRules = DEFAULT_RULES) -> ch.YearPlan:
@@ -171,11 +104,6 @@ def run_status_steps(play: Play, until_us: int) -> None:
             heappush(play.steps, (order.steps_us[order.status], place))
 
 
-def write_order(play: Play, order: Order, at_us: int, *, op: int) -> None:
-    """Append the order's version as it is now."""
-    play.log.add(play.log.orders, at_us, op=op, key=order.place, first=order.status, second=order.total_cents)
-
-
 def play_invoice(play: Play, day_us: int, invoice: Sequence[int]) -> None:
     """Play one invoice: count its lines, and write its user, its order or what it takes back."""
     lines, first = play.lines, invoice[0]
@@ -232,96 +160,3 @@ def place_order(play: Play, at_us: int, sold: Sequence[int]) -> None:
         play.sold.sell(index, units, customer=customer, code=lines.code[index])
         play.log.add(play.log.order_items, at_us, op=ch.CREATE, key=index, first=units)
     heappush(play.steps, (order.steps_us[0], place))
-
-
-def count_line(play: Play, day_us: int, index: int, line_class: LineClass) -> None:
-    """Count a line that is no matched return, and what of its value is not in the shop."""
-    price = play.lines.price_milli[index]
-    quantity = play.lines.quantity[index]
-    value = quantity * price
-    effect = value if line_class in ITEM_CLASSES else 0
-    play.tally.count(day_us, line_class, value_milli=value, effect_milli=effect)
-    if line_class in ITEM_CLASSES:
-        play.tally.leave(day_us, Residual.ROUNDING, quantity * (price - 10 * half_even_cents(price)))
-    elif line_class in STOCK_CLASSES:
-        play.tally.leave(day_us, Residual.STOCK_ADJUSTMENTS, value)
-    elif line_class is LineClass.REJECTED_BAD_DEBT:
-        play.tally.leave(day_us, Residual.REJECTED_BAD_DEBT, value)
-    elif line_class is LineClass.REJECTED_MALFORMED:
-        play.tally.leave(day_us, Residual.REJECTED_MALFORMED, value)
-    else:
-        play.tally.leave(day_us, Residual.RETURN_WITHOUT_EFFECT, value)
-
-
-def play_return(play: Play, day_us: int, returned: Sequence[int]) -> None:
-    """Match the lines of one return, then change the orders they touch, and count each line."""
-    lines, at_us = play.lines, play.lines.at_us[returned[0]]
-    found: dict[int, tuple[Take, ...] | None] = {}
-    for index in returned:
-        customer = lines.customer[index]
-        if customer is not None:
-            found[index] = play.sold.take_back(
-                -lines.quantity[index],
-                customer=customer,
-                code=lines.code[index],
-                price_milli=lines.price_milli[index],
-                prices_milli=lines.price_milli,
-            )
-    touched: Counter[int] = Counter()
-    for takes in found.values():
-        touched.update(play.order_of_line[take.line] for take in takes or ())
-    cancelled = {place for place in touched if take_from_order(play, play.orders[place], at_us)}
-    for index, takes in found.items():
-        count_return(play, day_us, index, takes, cancelled)
-
-
-def take_from_order(play: Play, order: Order, at_us: int) -> bool:
-    """Bring an order in line with what is left of its lines; return whether that cancelled it."""
-    remaining = play.sold.remaining
-    is_cancelled = not any(remaining[index] for index in order.lines)
-    if is_cancelled:
-        order.status = ch.CANCELLED
-    if not is_cancelled or not play.rules.does_cancel_keep_lines:
-        for index in order.lines:
-            if remaining[index] != play.quantity[index]:
-                op = ch.UPDATE if remaining[index] else ch.DELETE
-                play.log.add(play.log.order_items, at_us, op=op, key=index, first=remaining[index])
-                play.quantity[index] = remaining[index]
-        order.lines = [index for index in order.lines if remaining[index]]
-        order.total_cents = sum(play.quantity[index] * play.items.price_cents[index] for index in order.lines)
-    write_order(play, order, at_us, op=ch.UPDATE)
-    return is_cancelled
-
-
-def count_return(
-    play: Play, day_us: int, index: int, takes: tuple[Take, ...] | None, cancelled: set[int]
-) -> None:
-    """Count a return with a customer: its class, and what of its value did not reach an order line."""
-    lines = play.lines
-    price, units = lines.price_milli[index], -lines.quantity[index]
-    matched = sum(take.units for take in takes or ())
-    line_class = classify_return(play, index, takes, cancelled)
-    play.tally.count(day_us, line_class, value_milli=-units * price, effect_milli=-matched * price)
-    play.tally.leave(day_us, Residual.RETURN_WITHOUT_EFFECT, -(units - matched) * price)
-    for take in takes or ():
-        sold_at = 10 * half_even_cents(lines.price_milli[take.line])
-        play.tally.leave(day_us, Residual.RETURN_PRICE_DIFFERENCE, take.units * (sold_at - price))
-        if play.order_of_line[take.line] in cancelled:
-            play.tally.leave(day_us, Residual.CANCELLED_LINES, -take.units * sold_at)
-
-
-def classify_return(play: Play, index: int, takes: tuple[Take, ...] | None, cancelled: set[int]) -> LineClass:
-    """Say what a return with a customer did; of several effects the strongest."""
-    lines = play.lines
-    if takes is None:
-        is_ever = (lines.customer[index], lines.code[index]) in play.sold_ever
-        return LineClass.RETURN_SOLD_ONLY_LATER if is_ever else LineClass.RETURN_NEVER_SOLD
-    if not takes:
-        return LineClass.RETURN_NOTHING_LEFT
-    if sum(take.units for take in takes) < -lines.quantity[index]:
-        return LineClass.RETURN_PARTLY_MATCHED
-    if any(play.order_of_line[take.line] in cancelled for take in takes):
-        return LineClass.RETURN_CANCELLED_ORDER
-    if any(play.sold.remaining[take.line] == 0 for take in takes):
-        return LineClass.RETURN_DELETED_LINE
-    return LineClass.RETURN_REDUCED_LINE

@@ -44,10 +44,14 @@ class Residual(StrEnum):
     Input value = value of all order lines in the shop (cancelled orders included) + the sum of these.
     """
 
-    RETURN_WITHOUT_EFFECT = "return_without_effect"  # units that match no earlier sale, at the return's price (negative)
-    RETURN_PRICE_DIFFERENCE = "return_price_difference"  # matched units x (price sold - price returned)
-    CANCELLED_LINES = "cancelled_lines"  # matched units of lines that stay in a cancelled order (negative)
-    ROUNDING = "rounding"  # quantity x (price - price in whole pence)
+    # Units that match no earlier sale, at the return's price; negative.
+    RETURN_WITHOUT_EFFECT = "return_without_effect"
+    # Matched units x (price sold - price returned).
+    RETURN_PRICE_DIFFERENCE = "return_price_difference"
+    # Matched units, at the price sold, of lines that stay in a cancelled order; negative.
+    CANCELLED_LINES = "cancelled_lines"
+    # Quantity x (price - price in whole pence).
+    ROUNDING = "rounding"
     REJECTED_BAD_DEBT = "rejected_bad_debt"
     REJECTED_MALFORMED = "rejected_malformed"
     STOCK_ADJUSTMENTS = "stock_adjustments"
@@ -91,9 +95,7 @@ def item_cents(price_milli: int, rules: MappingRules) -> int:
     return half_even_cents(price_milli) if rules.is_rounded_half_even else -(-price_milli // 10)
 
 
-def classify_sale_line(
-    invoice: str, quantity: int, *, price_milli: int, customer: int | None
-) -> LineClass | None:
+def classify_line(invoice: str, quantity: int, *, price_milli: int, customer: int | None) -> LineClass | None:
     """Say what a line is that needs no look at other lines; None for a return that must be matched.
 
     Args:

@@ -9,7 +9,8 @@ from slackwater.replay.rules import MappingRules
 
 FIRST_NAMES = (
     "Ada", "Alex", "Blake", "Casey", "Dana", "Eden", "Finley", "Gray", "Harper", "Indigo", "Jamie", "Kit", "Logan",
-    "Morgan", "Nico", "Oakley", "Parker", "Quinn", "Robin", "Sage", "Taylor", "Uma", "Val", "Wren", "Xen", "Yuri", "Zion",
+    "Morgan", "Nico", "Oakley", "Parker", "Quinn", "Robin", "Sage", "Taylor", "Uma", "Val", "Wren", "Xen",
+    "Yuri", "Zion",
 )  # fmt: skip
 STREETS = ("Sample Street", "Example Road", "Test Lane", "Specimen Avenue", "Model Square", "Placeholder Way")
 DAY_US = 86_400_000_000

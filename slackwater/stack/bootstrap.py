@@ -26,17 +26,16 @@ from slackwater.settings import (
     WarehouseSettings,
 )
 from slackwater.stack.databases import ensure_databases
-from slackwater.stack.environment import service_environment, slackwater_environment
+from slackwater.stack.environment import TUNING_PREFIXES, service_environment, slackwater_environment
 from slackwater.stack.profile import DATABASES, WORK_POOL, Profile
 from slackwater.stack.systems import Systems
 
-CLICKHOUSE_TTL_DAYS = 90
 _PROJECT_FILES = ("prefect.yaml", "flows/*.py", "deployments/**/*")
 
 
 def apply_stores(profile: Profile) -> None:
     """Bring databases, buckets, queues, catalogs, schemas and tables of all stores in line."""
-    systems = Systems.from_environment(slackwater_environment(profile) | _overrides())
+    systems = Systems.from_environment(slackwater_environment(profile) | tuning_overrides())
     ensure_databases(profile.postgres_uri("postgres"), DATABASES)
     ensure_ledger(systems.ledger)
     ensure_landing(systems.s3, systems.landing)
@@ -166,6 +165,20 @@ def _fingerprint(profile: Profile) -> str:
     return digest.hexdigest()
 
 
-def _overrides() -> dict[str, str]:
+def tuning_overrides() -> dict[str, str]:
     """Return the tuning variables a user may set for the services (see `service_environment`)."""
-    return {name: value for name, value in os.environ.items() if name.startswith("SLACKWATER_LANDING_BATCH_")}
+    return {name: value for name, value in os.environ.items() if name.startswith(TUNING_PREFIXES)}
+
+
+def sweep_landing(systems: Systems) -> str:
+    """List the landing prefix, record what no event announced, drive stuck work; return the sweep's report as text."""
+    from slackwater.clients.events import EventBus
+    from slackwater.clients.s3 import ObjectStore
+    from slackwater.landing.sweep import sweep
+    from slackwater.ledger.store import Ledger
+
+    with Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds) as ledger, EventBus(systems.events) as bus:
+        report = sweep(
+            ledger=ledger, store=ObjectStore(systems.s3), bus=bus, settings=systems.landing, actor="stack.keeper"
+        )
+    return str(report)

@@ -1,7 +1,7 @@
 """Start, watch and stop the services of one stack: what `slackwater stack up` and `down` do.
 
-Order: stores in parallel; the Prefect server as soon as PostgreSQL answers, while the stores are bootstrapped; worker,
-bridge and keeper when the Prefect API answers. What a service needs inside is `bootstrap.py`'s business.
+Order: stores in parallel; the Prefect server as soon as PostgreSQL answers; the keeper, which prepares the stores, while
+that starts; worker and deployments when the Prefect API answers, the bridge when the stores are prepared.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +21,13 @@ from slackwater.stack.environment import service_environment
 from slackwater.stack.logs import last_lines
 from slackwater.stack.ports import taken_ports
 from slackwater.stack.profile import DATABASES, Profile, create_profile, load_profile
-from slackwater.stack.programs import ENGINES, SERVICES, STORES, declare_programs, render_supervisor_config
+from slackwater.stack.keeper import store_processes
+from slackwater.stack.programs import SERVICES, STORES, declare_programs, render_supervisor_config
 
 _LEAST_FREE_BYTES = 512 * 2**20
 _POLL_SECONDS = 0.2
+_CRASH_LOOP_SECONDS = 10.0
+"""How long a service may crash and be restarted before the start gives up on it."""
 
 Say = Callable[[str], None]
 
@@ -51,7 +53,6 @@ def start_stack(
     services: Sequence[str] = SERVICES,
     say: Say = lambda _: None,
     project_dir: Path | None = None,
-    apply_bootstrap: bool = True,
 ) -> StartReport:
     """Start whatever is not running and return when all of it is healthy; a second call changes nothing.
 
@@ -60,7 +61,6 @@ def start_stack(
         services: Which services; the others are left as they are.
         say: Receives one line per step.
         project_dir: Folder with prefect.yaml; None takes the current folder or the checkout.
-        apply_bootstrap: False leaves databases, buckets and deployments alone (tests make their own).
 
     Raises:
         ConfigurationError: A port is taken, a folder cannot be written, the disk is full. Nothing is left started.
@@ -76,7 +76,7 @@ def start_stack(
         try:
             place = _prepare(profile, settings, was_running=was_running, wanted=wanted)
             starter = _Starter(profile, place, supervisor.Supervisor(socket_file), settings.start_timeout_seconds, say)
-            starter.run(wanted, apply_bootstrap=apply_bootstrap)
+            starter.run(wanted)
         except BaseException:
             if not was_running:
                 _stop_everything(profile)
@@ -151,56 +151,76 @@ class _Starter:
         self._say = say
         self.started: list[str] = []
 
-    def run(self, wanted: Sequence[str], *, apply_bootstrap: bool) -> None:
+    def run(self, wanted: Sequence[str]) -> None:
         """Bring the wanted services up in the order their needs allow."""
-        self._start(name for name in STORES if name in wanted)
-        self._wait("postgres" if "postgres" in wanted else None)
-        if apply_bootstrap:
+        if health.read_keeper_mark(self._profile.home).error is not None:
+            health.forget_keeper_mark(self._profile.home)
+        self._start(STORES, wanted)
+        self._wait(["postgres"], wanted)
+        if "prefect" in wanted:
             ensure_databases(self._profile.postgres_uri("postgres"), DATABASES)
-        self._start(name for name in ("prefect",) if name in wanted)
-        self._wait(*(name for name in STORES if name in wanted))
-        with ThreadPoolExecutor(max_workers=1) as background:
-            pending = background.submit(bootstrap.apply_stores, self._profile) if apply_bootstrap else None
-            self._wait("prefect" if "prefect" in wanted else None)
-            if apply_bootstrap and "prefect" in wanted:
-                bootstrap.apply_work_pool(self._profile)
-            self._start(name for name in ENGINES if name in wanted and name == "worker")
-            if apply_bootstrap and "prefect" in wanted and bootstrap.apply_deployments(self._profile):
-                self._say("flows deployed")
-            if pending is not None:
-                pending.result()
-                self._say("databases, buckets, queues and tables ready")
-        self._start(name for name in ENGINES if name in wanted)
-        self._wait(*wanted)
+        self._start(["prefect"], wanted)
+        self._wait(STORES, wanted)
+        self._start(["keeper"], wanted)
+        self._wait(["prefect"], wanted)
+        if "worker" in wanted:
+            bootstrap.apply_work_pool(self._profile)
+        self._start(["worker"], wanted)
+        if "worker" in wanted and bootstrap.apply_deployments(self._profile):
+            self._say("flows deployed")
+        if "keeper" in wanted:
+            self._wait_for_keeper()
+        self._start(SERVICES, wanted)
+        self._wait(SERVICES, wanted)
 
-    def _start(self, names: Iterator[str]) -> None:
+    def _start(self, names: Sequence[str], wanted: Sequence[str]) -> None:
         states = self._remote.processes()
-        idle = [name for name in names if name in states and states[name].state not in ("RUNNING", "STARTING")]
-        _require_free_ports(self._profile, [name for name in idle if states[name].state != "BACKOFF"])
+        idle = [name for name in names if name in wanted and states[name].state not in ("RUNNING", "STARTING", "BACKOFF")]
+        _require_free_ports(self._profile, idle)
         for name in idle:
             if name == "keeper":
-                health.keeper_mark(self._profile.home).unlink(missing_ok=True)
+                health.forget_keeper_mark(self._profile.home)
             self._remote.start(name)
             self.started.append(name)
             self._say(f"{name} starting")
 
-    def _wait(self, *names: str | None) -> None:
+    def _wait_for_keeper(self) -> None:
+        """Return when the bootstrap was applied for the stores' present processes.
+
+        Raises:
+            StackUnhealthy: It cannot be applied, or the time is over.
+        """
+        while True:
+            mark = health.read_keeper_mark(self._profile.home)
+            if mark.processes and mark.processes == store_processes(self._remote.processes()):
+                return
+            if mark.error is not None:
+                raise StackUnhealthy(self._explain("keeper", f"cannot prepare the stores: {mark.error}"))
+            if time.monotonic() > self._deadline:
+                raise StackUnhealthy(self._explain("keeper", "did not prepare the stores in time"))
+            time.sleep(_POLL_SECONDS)
+
+    def _wait(self, names: Sequence[str], wanted: Sequence[str]) -> None:
         """Return when the named services run and answer.
 
         Raises:
             StackUnhealthy: One gave up or the time is over.
         """
-        waiting = [name for name in names if name is not None]
+        waiting = [name for name in names if name in wanted]
+        first_crash: dict[str, float] = {}
         while waiting:
             states = self._remote.processes()
             for name in tuple(waiting):
                 state = states[name].state if name in states else "UNKNOWN"
-                if state == "RUNNING" and health.is_answering(self._profile, name, place=self._place):
-                    waiting.remove(name)
-                elif state == "STARTING" and name in STORES and health.is_answering(self._profile, name, place=self._place):
-                    waiting.remove(name)
-                elif state in ("FATAL", "EXITED", "UNKNOWN", "STOPPED"):
+                if state in ("FATAL", "EXITED", "UNKNOWN", "STOPPED"):
                     raise StackUnhealthy(self._explain(name, f"stopped ({state.lower()})"))
+                if state == "BACKOFF":
+                    first_crash.setdefault(name, time.monotonic())
+                is_ready = state == "RUNNING" or (state == "STARTING" and name in STORES and name not in first_crash)
+                if is_ready and health.is_answering(self._profile, name, place=self._place):
+                    waiting.remove(name)
+                elif time.monotonic() - first_crash.get(name, time.monotonic()) > _CRASH_LOOP_SECONDS:
+                    raise StackUnhealthy(self._explain(name, "keeps crashing"))
             if waiting and time.monotonic() > self._deadline:
                 raise StackUnhealthy(self._explain(waiting[0], "did not become healthy in time"))
             if waiting:

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 
 from slackwater.stack.ports import LOOPBACK
-from slackwater.stack.profile import POSTGRES_USER, TELEMETRY_OFF, WORK_POOL, Profile
+from slackwater.stack.profile import POSTGRES_USER, TELEMETRY_OFF, Profile
 
 LANDING_BUCKET = "slackwater-landing"
 LAKE_BUCKET = "slackwater-lake"
 S3_ACCESS_KEY = "slackwater"
 SNOWFLAKE_USER = "SLACKWATER"
 CLICKHOUSE_USER = "default"
+TUNING_PREFIXES = ("SLACKWATER_LANDING_BATCH_", "SLACKWATER_LEDGER_LEASE_", "SLACKWATER_LAKE_TARGET_")
+"""Variables of the user's environment that reach the services; all others are the stack's own."""
 
 
 def slackwater_environment(profile: Profile) -> dict[str, str]:
@@ -99,7 +101,7 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
     passed = {
         name: value
         for name, value in inherited.items()
-        if name.startswith(("SLACKWATER_LANDING_BATCH_", "SLACKWATER_LEDGER_LEASE_", "SLACKWATER_LAKE_TARGET_"))
+        if name.startswith(TUNING_PREFIXES)
     }
     return {
         **basics,
@@ -109,6 +111,7 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         "HOME": str(profile.home / "user"),
         "TZ": "UTC",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(profile.project_dir),
         "SLACKWATER_STACK_HOME": str(profile.home),
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
@@ -116,5 +119,5 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         "PREFECT_SERVER_API_PORT": str(profile.ports["prefect"]),
         "PREFECT_SERVER_UI_API_URL": f"{profile.prefect_url}/api",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": profile.postgres_uri("prefect", driver="postgresql+asyncpg"),
-        "SLACKWATER_WORK_POOL": WORK_POOL,
+        "SLACKWATER_PROJECT_ROOT": str(profile.project_dir),
     }

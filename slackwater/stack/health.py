@@ -4,12 +4,14 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from slackwater.stack.ports import LOOPBACK
 from slackwater.stack.postgres import PostgresPlace
-from slackwater.stack.profile import WORK_POOL, Profile
+from slackwater.stack.profile import WORK_POOL, Profile, write_private
 
 _HTTP_PATHS = {
     "ministack": "/_ministack/health",
@@ -25,7 +27,7 @@ def is_answering(profile: Profile, service: str, *, place: PostgresPlace | None 
 
     Args:
         profile: The stack.
-        service: postgres, ministack, snowflake, clickhouse, prefect, worker or keeper; others have no door to knock
+        service: postgres, ministack, snowflake, clickhouse, prefect or worker; others have no door to knock
             on and count as ready when their process runs.
         place: Where PostgreSQL's binaries are; None = external, taken as ready (the bootstrap connects to it).
     """
@@ -33,15 +35,44 @@ def is_answering(profile: Profile, service: str, *, place: PostgresPlace | None 
         return place is None or _is_postgres_ready(profile, place)
     if service == "worker":
         return _is_worker_online(profile)
-    if service == "keeper":
-        return keeper_mark(profile.home).is_file()
     path = _HTTP_PATHS.get(service)
     return path is None or _http_get(f"http://{LOOPBACK}:{profile.ports[service]}{path}") is not None
 
 
-def keeper_mark(home: Path) -> Path:
-    """Return the file the keeper touches after each round that left the bootstrap applied."""
-    return home / "keeper.ok"
+@dataclass(frozen=True)
+class KeeperMark:
+    """The keeper's last word.
+
+    Attributes:
+        processes: Process ids of the stores for which the bootstrap was applied; empty when it never was.
+        error: Why the last attempt failed; None when it did not.
+    """
+
+    processes: Mapping[str, int]
+    error: str | None
+
+
+def read_keeper_mark(home: Path) -> KeeperMark:
+    """Return the keeper's last word; an empty one before the first."""
+    try:
+        found = json.loads(_mark_file(home).read_text())
+    except (FileNotFoundError, ValueError):
+        return KeeperMark({}, None)
+    return KeeperMark({str(name): int(pid) for name, pid in found["processes"].items()}, found["error"])
+
+
+def write_keeper_mark(home: Path, mark: KeeperMark) -> None:
+    """Record the keeper's word."""
+    write_private(_mark_file(home), json.dumps({"processes": dict(mark.processes), "error": mark.error}))
+
+
+def forget_keeper_mark(home: Path) -> None:
+    """Remove the keeper's word, before a start that waits for a new one."""
+    _mark_file(home).unlink(missing_ok=True)
+
+
+def _mark_file(home: Path) -> Path:
+    return home / "keeper.json"
 
 
 def _is_postgres_ready(profile: Profile, place: PostgresPlace) -> bool:

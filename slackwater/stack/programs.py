@@ -50,13 +50,13 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
         profile: The stack.
         place: Where PostgreSQL's files are; None when it is external and so not supervised.
     """
-    python, home, data = sys.executable, profile.home, profile.data_dir
+    python, project, data = sys.executable, profile.project_dir, profile.data_dir
     ports = {service: str(port) for service, port in profile.ports.items()}
     programs = [
         Program(
             "ministack",
             [python, "-m", "ministack.app"],
-            home,
+            project,
             environment={
                 "GATEWAY_PORT": ports["ministack"],
                 "BIND_HOST": LOOPBACK,
@@ -75,28 +75,28 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
             "snowflake",
             [python, "-m", "slackwater.stack.snowflake_emulator"]
             + ["--port", ports["snowflake"], "--data", str(data / "snowflake")],
-            home,
+            project,
         ),
         Program(
             "clickhouse",
             [python, "-m", "slackwater.stack.clickhouse_front"]
             + ["--port", ports["clickhouse"], "--data", str(data / "clickhouse")],
-            home,
+            project,
         ),
         Program(
             "prefect",
             [python, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", ports["prefect"]],
-            home,
+            project,
         ),
         Program(
             "worker",
             [python, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", "embedded"]
             + ["--limit", str(profile.worker_limit)],
-            profile.project_dir,
+            project,
             stop_wait_seconds=20,
         ),
-        Program("bridge", [python, "-m", "slackwater.landing.bridge"], profile.project_dir),
-        Program("keeper", [python, "-m", "slackwater.stack.keeper"], profile.project_dir),
+        Program("bridge", [python, "-m", "slackwater.landing.bridge"], project),
+        Program("keeper", [python, "-m", "slackwater.stack.keeper"], project),
     ]
     if place is not None:
         server = Program(

@@ -27,6 +27,10 @@ OPS_TABLES: tuple[str, ...] = (
     # One row per entity; the update of this row serialises the loads of an entity.
     """create table if not exists OPS.LOAD_LOCK (
         entity varchar not null, next_load_seq number(38,0) not null)""",
+    # One row per mart set; its update serialises publications and refresh starts. Not in MARTS: a rejected refresh
+    # changes no byte there.
+    """create table if not exists OPS.MART_LOCK (
+        mart_set varchar not null, lock_seq number(38,0) not null)""",
     # One row per loaded batch.
     """create table if not exists OPS.LOAD_HISTORY (
         batch_id varchar not null, entity varchar not null, load_seq number(38,0) not null,
@@ -59,10 +63,10 @@ PUBLICATION_TABLES: tuple[str, ...] = (
     """create table if not exists MARTS.PUBLICATION_MART (
         publication_id varchar not null, mart varchar not null, rows_deleted number(38,0) not null,
         rows_inserted number(38,0) not null)""",
-    # One row per mart set: what readers see now; its update serialises publications and refresh starts.
+    # One row per mart set: what readers see now.
     """create table if not exists MARTS.PUBLICATION_CURRENT (
-        mart_set varchar not null, publication_seq number(38,0) not null, lock_seq number(38,0) not null,
-        publication_id varchar, refresh_id varchar, published_at timestamp_ntz(6))""",
+        mart_set varchar not null, publication_seq number(38,0) not null, publication_id varchar,
+        refresh_id varchar, published_at timestamp_ntz(6))""",
 )
 
 
@@ -84,18 +88,9 @@ def ensure_warehouse(warehouse: Warehouse, *, lake: LakeSettings, s3: S3Settings
     for mart in load_marts():
         _ensure_mart(warehouse, mart)
     for entity in ENTITIES:
-        warehouse.execute(
-            "merge into OPS.LOAD_LOCK as held using (select ?::varchar as entity) as wanted"
-            " on held.entity = wanted.entity"
-            " when not matched then insert (entity, next_load_seq) values (wanted.entity, 1)",
-            (entity,),
-        )
-    warehouse.execute(
-        "merge into MARTS.PUBLICATION_CURRENT as held using (select ?::varchar as mart_set) as wanted"
-        " on held.mart_set = wanted.mart_set"
-        " when not matched then insert (mart_set, publication_seq, lock_seq) values (wanted.mart_set, 0, 0)",
-        (MART_SET,),
-    )
+        warehouse.execute(_missing_row("OPS.LOAD_LOCK", "entity", "next_load_seq", 1), (entity,))
+    warehouse.execute(_missing_row("OPS.MART_LOCK", "mart_set", "lock_seq", 0), (MART_SET,))
+    warehouse.execute(_missing_row("MARTS.PUBLICATION_CURRENT", "mart_set", "publication_seq", 0), (MART_SET,))
     warehouse.execute(stage_ddl(warehouse.settings, lake=lake, s3=s3))
 
 
@@ -117,7 +112,8 @@ def stage_ddl(settings: WarehouseSettings, *, lake: LakeSettings, s3: S3Settings
         access = f"credentials = (aws_key_id = {quote_text(key)} aws_secret_key = {quote_text(secret)})"
     else:
         raise ConfigurationError(
-            "the stage needs SLACKWATER_WAREHOUSE_STORAGE_INTEGRATION, or SLACKWATER_S3_ACCESS_KEY_ID and _SECRET_ACCESS_KEY"
+            "the stage needs SLACKWATER_WAREHOUSE_STORAGE_INTEGRATION, or the keys SLACKWATER_S3_ACCESS_KEY_ID and"
+            " SLACKWATER_S3_SECRET_ACCESS_KEY"
         )
     return (
         f"create or replace stage {quote_identifier(settings.stage)} url = {quote_text(stage_root(lake))} {access}"
@@ -149,3 +145,11 @@ def _ensure_database(warehouse: Warehouse) -> None:
     if warehouse.scalar("select current_database()") is None:
         warehouse.execute(f"create database if not exists {quote_identifier(warehouse.settings.database)}")
         warehouse.close()  # the next session starts inside the database
+
+
+def _missing_row(table: str, key: str, counter: str, start: int) -> str:
+    """Insert a row unless it is there; MERGE takes the table's lock, so two starts at once add one row."""
+    return (
+        f"merge into {table} as held using (select cast(? as varchar) as {key}) as wanted on held.{key} = wanted.{key}"
+        f" when not matched then insert ({key}, {counter}) values (wanted.{key}, {start})"
+    )

@@ -1,7 +1,7 @@
 """Load one batch's data files into `RAW`, once, whoever tries and however often.
 
-The files the Iceberg append wrote are copied into a transient table named by batch and attempt (DDL and COPY, outside any
-transaction). Then one transaction takes the entity's lock row, asks the load history, inserts, compares counts and
+The files the Iceberg append wrote are copied into a transient table named by batch and attempt (DDL and COPY, outside
+any transaction). Then one transaction takes the entity's lock row, asks the load history, inserts, compares counts and
 writes the history: compare and set. Row versions are neither merged nor judged here; that is dbt's work.
 """
 
@@ -15,8 +15,8 @@ from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.entities.ddl import SNOWFLAKE_TYPES
 from slackwater.entities.model import CHANGELOG_COLUMNS, RAW_COLUMNS, Entity, load_entity
 from slackwater.errors import CommitConflict, LoadMismatch, TerminalError
-from slackwater.ledger.model import BatchState
-from slackwater.ledger.store import Batch, BatchLease, Ledger
+from slackwater.ledger.model import Batch, BatchLease, BatchState
+from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET, SCHEMA_RAW, raw_table
 from slackwater.warehouse.copy_files import copy_batch_files
 
@@ -115,7 +115,13 @@ def _load(
         if batch.row_count:
             copy_batch_files(entity, batch.id, lake=lake, warehouse=warehouse, table=table)
         return insert_once(
-            warehouse, entity, batch_id=batch.id, table=table, expected=batch.row_count, attempt=attempt, actor=actor,
+            warehouse,
+            entity,
+            batch_id=batch.id,
+            table=table,
+            expected=batch.row_count,
+            attempt=attempt,
+            actor=actor,
             sleep=sleep,
         )
     finally:
@@ -184,9 +190,7 @@ def _insert_transaction(
 ) -> _Loaded:
     with warehouse.transaction():
         # The update waits for, or conflicts with, every other load of the entity; only then is the history read.
-        warehouse.execute(
-            "update OPS.LOAD_LOCK set next_load_seq = next_load_seq + 1 where entity = ?", (entity.name,)
-        )
+        warehouse.execute("update OPS.LOAD_LOCK set next_load_seq = next_load_seq + 1 where entity = ?", (entity.name,))
         held = loaded_before(warehouse, batch_id)
         if held is not None:
             # Undo the number taken, so that load_seq has no gaps: every number up to the greatest is in the history.
@@ -229,7 +233,7 @@ def _source(name: str) -> str:
     if name == "loaded_at":
         return "sysdate()::timestamp_ntz(6)"
     if name == "load_seq":
-        return "?::number(38,0)"
+        return "cast(? as number(38,0))"
     return quote_identifier(_FROM_CHANGELOG.get(name, name))
 
 

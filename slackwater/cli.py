@@ -1,0 +1,30 @@
+"""The `slackwater` command: puts the commands together and gives them the environment of this folder's stack."""
+
+import typer
+
+from slackwater.commands import stack
+from slackwater.commands.context import adopt_stack_environment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Slackwater: an event-driven lakehouse that accounts for every file and explains every difference.",
+)
+app.add_typer(stack.app, name="stack")
+
+
+@app.callback()
+def prepare() -> None:
+    """Commands use the stack of the current folder (.slackwater/) unless SLACKWATER_* variables say otherwise."""
+    adopt_stack_environment()
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Objects in the ledger: what was seen, quarantine, supersession, retry. Functions over an open transaction."""
+
+from collections.abc import Sequence
+
+from psycopg.rows import class_row
+
+from slackwater.clients.postgres import Connection
+from slackwater.errors import IllegalTransition
+from slackwater.ledger.journal import Change, record
+from slackwater.ledger.model import ObjectState, OpenObject, SeenObject, Subject
+
+_INSERT = """
+insert into ledger.object (
+    object_id, bucket, key, etag, version_id, size_bytes, last_modified, entity, source_partition,
+    first_position, last_position, epoch, state, reason, message)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (object_id) do nothing
+returning object_id
+"""
+
+_FORMER = """
+select distinct on (o.key) o.key, o.object_id, o.state,
+    o.last_modified is not null and n.last_modified is not null and o.last_modified <= n.last_modified as is_older
+from ledger.object o
+join ledger.object n on n.bucket = o.bucket and n.key = o.key and n.object_id <> o.object_id
+where n.object_id = any(%s)
+order by o.key, o.last_modified desc nulls last, o.first_seen_at desc
+"""
+
+
+def record_objects(connection: Connection, seen: Sequence[SeenObject], *, actor: str) -> tuple[str, ...]:
+    """Record object versions; one already known is only touched, one that was superseded and is back is opened again.
+
+    Returns:
+        Ids of the objects that were new.
+    """
+    unique = {item.object_id: item for item in seen}
+    known = _touch(connection, sorted(unique), actor=actor)
+    new = _insert(connection, [unique[key] for key in sorted(unique) if key not in known])
+    changes = [
+        Change(Subject.OBJECT, item.object_id, None, _first_state(item), {"key": item.key, "reason": item.reason})
+        for item in new
+    ]
+    record(connection, changes, actor=actor)
+    _note_overwritten(connection, new, actor=actor)
+    return tuple(item.object_id for item in new)
+
+
+def unknown_ids(connection: Connection, object_ids: Sequence[str]) -> set[str]:
+    """Return the ids a listing shows that need recording: never seen, or superseded and now back."""
+    rows = connection.execute(
+        "select object_id from ledger.object where object_id = any(%s) and state <> 'superseded'", (list(object_ids),)
+    ).fetchall()
+    return set(object_ids) - {row[0] for row in rows}
+
+
+def open_objects(connection: Connection, entity: str | None = None) -> list[OpenObject]:
+    """Return the objects waiting for a batch, oldest first; of all entities when `entity` is None."""
+    with connection.cursor(row_factory=class_row(OpenObject)) as cursor:
+        cursor.execute(
+            "select object_id, entity, size_bytes,"
+            " extract(epoch from clock_timestamp() - greatest(first_seen_at, changed_at))::float8 as age_seconds"
+            " from ledger.object where state = 'seen' and (%(entity)s::text is null or entity = %(entity)s)"
+            " order by entity, greatest(first_seen_at, changed_at), key",
+            {"entity": entity},
+        )
+        return cursor.fetchall()
+
+
+def set_aside(
+    connection: Connection, object_id: str, to_state: ObjectState, *, reason: str, message: str, actor: str
+) -> None:
+    """Quarantine or supersede one object.
+
+    Raises:
+        IllegalTransition: It is unknown or in a state that does not allow it.
+    """
+    row = connection.execute(
+        "select state, key, batch_id from ledger.object where object_id = %s for update", (object_id,)
+    ).fetchone()
+    if row is None:
+        raise IllegalTransition(f"object {object_id} is not in the ledger")
+    detail = {"key": row[1], "reason": reason, "batch_id": row[2]}
+    record(connection, [Change(Subject.OBJECT, object_id, row[0], to_state, detail)], actor=actor)
+    connection.execute(
+        "update ledger.object set state = %s, reason = %s, message = %s, changed_at = clock_timestamp()"
+        " where object_id = %s",
+        (to_state, reason, message, object_id),
+    )
+
+
+def reopen(connection: Connection, object_id: str, *, actor: str) -> str:
+    """Move a quarantined object back to `seen` and return its entity.
+
+    Raises:
+        IllegalTransition: It is unknown, not quarantined, or its key names no entity or positions.
+    """
+    row = connection.execute(
+        "select state, entity, first_position, key, reason from ledger.object where object_id = %s for update",
+        (object_id,),
+    ).fetchone()
+    if row is None or row[0] != ObjectState.QUARANTINED:
+        raise IllegalTransition(f"object {object_id} is not in quarantine; see `slackwater quarantine list`")
+    state, entity, first_position, key, reason = row
+    if entity is None or first_position is None:
+        raise IllegalTransition(f"object {object_id} ({key}) stays quarantined as {reason}: put it under a valid key")
+    record(connection, [Change(Subject.OBJECT, object_id, state, ObjectState.SEEN, {"was": reason})], actor=actor)
+    connection.execute(
+        "update ledger.object set state = 'seen', batch_id = null, reason = null, message = null,"
+        " changed_at = clock_timestamp() where object_id = %s",
+        (object_id,),
+    )
+    return str(entity)
+
+
+def record_rejected_message(connection: Connection, queue: str, body: str, *, reason: str) -> None:
+    """Keep a queue message nobody could read (NUL characters, which PostgreSQL cannot hold, are replaced)."""
+    connection.execute(
+        "insert into ledger.rejected_message (queue, body, reason) values (%s, %s, %s)",
+        (queue, body.replace("\x00", "\N{REPLACEMENT CHARACTER}"), reason.replace("\x00", "")),
+    )
+
+
+def _first_state(item: SeenObject) -> ObjectState:
+    return ObjectState.QUARANTINED if item.reason else ObjectState.SEEN
+
+
+def _touch(connection: Connection, object_ids: list[str], *, actor: str) -> set[str]:
+    rows = connection.execute(
+        "update ledger.object set last_seen_at = clock_timestamp() where object_id = any(%s)"
+        " returning object_id, state, entity is not null",
+        (object_ids,),
+    ).fetchall()
+    back = [row[0] for row in rows if row[1] == ObjectState.SUPERSEDED and row[2]]
+    changes = [Change(Subject.OBJECT, key, ObjectState.SUPERSEDED, ObjectState.SEEN, {"is_back": True}) for key in back]
+    record(connection, changes, actor=actor)
+    connection.execute(
+        "update ledger.object set state = 'seen', batch_id = null, reason = null, message = null,"
+        " changed_at = clock_timestamp() where object_id = any(%s)",
+        (back,),
+    )
+    return {row[0] for row in rows}
+
+
+def _insert(connection: Connection, items: Sequence[SeenObject]) -> list[SeenObject]:
+    if not items:
+        return []
+    new: set[str] = set()
+    with connection.cursor() as cursor:
+        cursor.executemany(_INSERT, [_row(item) for item in items], returning=True)
+        while True:
+            new.update(row[0] for row in cursor.fetchall())
+            if not cursor.nextset():
+                break
+    return [item for item in items if item.object_id in new]
+
+
+def _row(item: SeenObject) -> tuple[object, ...]:
+    return (
+        item.object_id, item.bucket, item.key, item.etag, item.version_id, item.size_bytes, item.last_modified,
+        item.entity, item.source_partition, item.first_position, item.last_position, item.epoch,
+        _first_state(item), item.reason, item.message,
+    )  # fmt: skip
+
+
+def _note_overwritten(connection: Connection, new: Sequence[SeenObject], *, actor: str) -> None:
+    """Link a new version of a key to the one before; a quarantined one is thereby repaired and no gap any more."""
+    by_key = {item.key: item.object_id for item in new}
+    for key, former_id, state, is_older in connection.execute(_FORMER, (list(by_key.values()),)).fetchall():
+        connection.execute(
+            "update ledger.object set overwrites = %s where object_id = %s and overwrites is null",
+            (former_id, by_key[key]),
+        )
+        if state == ObjectState.QUARANTINED and is_older:
+            message = f"overwritten by object {by_key[key]}"
+            set_aside(
+                connection, former_id, ObjectState.SUPERSEDED, reason="overwritten", message=message, actor=actor
+            )

@@ -1,0 +1,315 @@
+"""The ledger: one object in front of the PostgreSQL schema `ledger`, one transaction per call.
+
+Thin on purpose: connections and transactions are here, the SQL is in `objects`, `batches`, `refreshes`, `frontier` and
+`status`. Usable from several threads; close it, or use it as a context manager.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from threading import Event, Lock, Thread
+from types import TracebackType
+
+from pydantic import SecretStr
+
+from slackwater.clients.postgres import Connection, connect, translated
+from slackwater.errors import ConfigurationError, LeaseLost, StoreUnavailable
+from slackwater.ledger import batches, frontier, objects, refreshes
+from slackwater.ledger.batches import DueBatch
+from slackwater.ledger.model import (
+    Batch,
+    BatchLease,
+    LedgerRefresh,
+    ObjectState,
+    OpenObject,
+    RefreshLease,
+    RefreshState,
+    SeenObject,
+    Skipped,
+)
+
+Lease = BatchLease | RefreshLease
+
+
+class Ledger:
+    """Where every object, batch and refresh is."""
+
+    def __init__(self, dsn: SecretStr | str, *, lease_seconds: float = 60) -> None:
+        self._dsn = dsn
+        self._lease_seconds = lease_seconds
+        self._idle: list[Connection] = []
+        self._lock = Lock()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close idle connections; the ledger stays usable."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Run a block in one transaction.
+
+        Raises:
+            StoreUnavailable: The database does not answer; nothing was committed, or it is not known.
+        """
+        connection = self._take()
+        try:
+            with translated(), connection.transaction():
+                yield connection
+        finally:
+            if connection.broken or connection.closed:
+                connection.close()
+            else:
+                with self._lock:
+                    self._idle.append(connection)
+
+    # objects
+
+    def record_objects(self, seen: Sequence[SeenObject], *, actor: str) -> int:
+        """Record object versions and return how many were new; the same ones again change nothing."""
+        with self.transaction() as connection:
+            return len(objects.record_objects(connection, seen, actor=actor))
+
+    def unknown_ids(self, object_ids: Sequence[str]) -> set[str]:
+        """Return which ids of a listing need recording."""
+        with self.transaction() as connection:
+            return objects.unknown_ids(connection, object_ids)
+
+    def open_objects(self, entity: str | None = None) -> list[OpenObject]:
+        """Return objects waiting for a batch, oldest first."""
+        with self.transaction() as connection:
+            return objects.open_objects(connection, entity)
+
+    def quarantine(self, object_id: str, *, reason: str, message: str = "", actor: str) -> None:
+        """Quarantine an object that is in no landed batch."""
+        with self.transaction() as connection:
+            state = ObjectState.QUARANTINED
+            objects.set_aside(connection, object_id, state, reason=reason, message=message, actor=actor)
+
+    def supersede(self, object_id: str, *, message: str = "", actor: str) -> None:
+        """Note that an object's content does not exist any more."""
+        with self.transaction() as connection:
+            state = ObjectState.SUPERSEDED
+            objects.set_aside(connection, object_id, state, reason="superseded", message=message, actor=actor)
+
+    def retry_quarantine(self, object_id: str, *, actor: str) -> str:
+        """Put a quarantined object into a new batch and return that batch's id; its event is due at once.
+
+        Raises:
+            IllegalTransition: The object is not in quarantine, or its key can never be read.
+        """
+        with self.transaction() as connection:
+            entity = objects.reopen(connection, object_id, actor=actor)
+            batch_id = batches.seal(connection, entity, [object_id], actor=actor)
+        if batch_id is None:
+            raise ConfigurationError(f"object {object_id} could not be sealed right after it was opened")
+        return batch_id
+
+    def record_rejected_message(self, queue: str, body: str, *, reason: str) -> None:
+        """Keep an unreadable queue message."""
+        with self.transaction() as connection:
+            objects.record_rejected_message(connection, queue, body, reason=reason)
+
+    def is_empty(self) -> bool:
+        """Say whether no object was ever recorded."""
+        with self.transaction() as connection:
+            return connection.execute("select 1 from ledger.object limit 1").fetchone() is None
+
+    # batches
+
+    def seal(self, entity: str, object_ids: Sequence[str], *, actor: str) -> str | None:
+        """Make a batch; None when another process took one of the objects."""
+        with self.transaction() as connection:
+            return batches.seal(connection, entity, object_ids, actor=actor)
+
+    def claim_batch(self, batch_id: str, *, actor: str) -> BatchLease | None:
+        """Take a batch's lease; None when it is loaded or another live lease exists."""
+        with self.transaction() as connection:
+            return batches.claim(connection, batch_id, actor=actor, lease_seconds=self._lease_seconds)
+
+    def batch(self, batch_id: str) -> Batch:
+        """Read a batch with its manifest.
+
+        Raises:
+            ConfigurationError: There is no such batch.
+        """
+        with self.transaction() as connection:
+            found = batches.batch(connection, batch_id)
+        if found is None:
+            raise ConfigurationError(f"there is no batch {batch_id}; see `slackwater batches`")
+        return found
+
+    def mark_landed(
+        self, lease: BatchLease, *, snapshot_id: int | None, row_count: int, skipped: Sequence[Skipped] = ()
+    ) -> None:
+        """Record that the lake holds a batch, and set its bad objects aside."""
+        with self.transaction() as connection:
+            batches.mark_landed(connection, lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped)
+
+    def mark_loaded(self, lease: BatchLease, *, load_seq: int) -> None:
+        """Record that the warehouse holds a batch; ends the lease."""
+        with self.transaction() as connection:
+            batches.mark_loaded(connection, lease, load_seq=load_seq)
+
+    def unloaded_counts(self) -> dict[str, int]:
+        """Return per entity how many batches are not loaded."""
+        with self.transaction() as connection:
+            return batches.unloaded_counts(connection)
+
+    def due_batches(self, *, grace_seconds: float, is_first_only: bool = False) -> list[DueBatch]:
+        """Return batches whose event is to be sent (again)."""
+        with self.transaction() as connection:
+            return batches.due_batches(connection, grace_seconds=grace_seconds, is_first_only=is_first_only)
+
+    def mark_emitted(self, batch_id: str, *, emission: int) -> bool:
+        """Note that an event was sent."""
+        with self.transaction() as connection:
+            return batches.mark_emitted(connection, batch_id, emission=emission)
+
+    # leases of both kinds
+
+    def renew(self, lease: Lease) -> None:
+        """Extend a lease; raises `LeaseLost` when somebody else holds it."""
+        with self.transaction() as connection:
+            if isinstance(lease, BatchLease):
+                batches.renew(connection, lease, lease_seconds=self._lease_seconds)
+            else:
+                refreshes.renew(connection, lease, lease_seconds=self._lease_seconds)
+
+    def release(self, lease: BatchLease, *, error: str | None = None) -> None:
+        """Give a batch back, keeping why the attempt failed."""
+        with self.transaction() as connection:
+            batches.release(connection, lease, error=error)
+
+    @contextmanager
+    def renewing(self, lease: Lease) -> Iterator[Callable[[], None]]:
+        """Renew a lease in the background while the block runs.
+
+        Yields:
+            A function that raises `LeaseLost` when the lease was lost; call it before a step that cannot be undone.
+        """
+        stopped, lost = Event(), Event()
+
+        def keep() -> None:
+            while not stopped.wait(self._lease_seconds / 3):
+                try:
+                    self.renew(lease)
+                except LeaseLost:
+                    lost.set()
+                    return
+                except StoreUnavailable:
+                    continue  # the next try may succeed; if not, the lease runs out and the marks refuse
+
+        def check() -> None:
+            if lost.is_set():
+                raise LeaseLost(f"the lease of {lease.actor} (attempt {lease.attempt}) was taken by somebody else")
+
+        thread = Thread(target=keep, name="lease-renewer", daemon=True)
+        thread.start()
+        try:
+            yield check
+        finally:
+            stopped.set()
+            thread.join()
+
+    # refreshes
+
+    def raise_refresh_flag(self, mart_set: str) -> bool:
+        """Say that a refresh is due; True when the flag was down."""
+        with self.transaction() as connection:
+            return refreshes.raise_flag(connection, mart_set)
+
+    def lower_refresh_flag(self, mart_set: str) -> None:
+        """Take the flag down, before freezing a set."""
+        with self.transaction() as connection:
+            refreshes.lower_flag(connection, mart_set)
+
+    def reraise_refresh_flag(self, mart_set: str, *, grace_seconds: float) -> int | None:
+        """Raise the flag where a refresh is due and nobody works on one; returns the number of the event to send."""
+        with self.transaction() as connection:
+            return refreshes.reraise_flag(connection, mart_set, grace_seconds=grace_seconds)
+
+    def refresh_flag_raises(self, mart_set: str) -> int:
+        """Return how often the flag was raised; part of the event's id."""
+        with self.transaction() as connection:
+            return refreshes.flag_raises(connection, mart_set)
+
+    def is_refresh_due(self, mart_set: str) -> bool:
+        """Say whether a refresh is open or would have something new to publish."""
+        with self.transaction() as connection:
+            return refreshes.is_due(connection, mart_set)
+
+    def claim_refresh(self, mart_set: str, *, actor: str) -> RefreshLease | None:
+        """Take a mart set's lease; None when another live one exists."""
+        with self.transaction() as connection:
+            return refreshes.claim(connection, mart_set, actor=actor, lease_seconds=self._lease_seconds)
+
+    def start_refresh(
+        self, lease: RefreshLease, *, bounds: Mapping[str, int], as_of: datetime | None, is_forced: bool = False
+    ) -> LedgerRefresh | None:
+        """Freeze the set of a new refresh or continue one left open; None when there is nothing new."""
+        with self.transaction() as connection:
+            return refreshes.start(connection, lease, bounds=bounds, as_of=as_of, is_forced=is_forced)
+
+    def refresh(self, refresh_id: str) -> LedgerRefresh:
+        """Read a refresh with its frozen set."""
+        with self.transaction() as connection:
+            found = refreshes.refresh(connection, refresh_id)
+        if found is None:
+            raise ConfigurationError(f"there is no refresh {refresh_id}")
+        return found
+
+    def mark_tested(self, lease: RefreshLease, refresh_id: str) -> None:
+        """Record that every check ran."""
+        with self.transaction() as connection:
+            refreshes.mark(connection, lease, refresh_id, to_state=RefreshState.TESTED)
+
+    def mark_published(self, lease: RefreshLease, refresh_id: str, *, publication_id: str) -> None:
+        """Record that marts hold the refresh."""
+        with self.transaction() as connection:
+            to_state = RefreshState.PUBLISHED
+            refreshes.mark(connection, lease, refresh_id, to_state=to_state, publication_id=publication_id)
+
+    def mark_rejected(
+        self, lease: RefreshLease, refresh_id: str, *, reasons: Sequence[str], report: str | None = None
+    ) -> None:
+        """Record that the gate refused the refresh; its batches wait for the next one."""
+        with self.transaction() as connection:
+            to_state = RefreshState.REJECTED
+            refreshes.mark(connection, lease, refresh_id, to_state=to_state, reasons=reasons, report=report)
+
+    def release_refresh(self, lease: RefreshLease) -> None:
+        """Give a mart set back."""
+        with self.transaction() as connection:
+            refreshes.release(connection, lease)
+
+    # answers
+
+    def published_frontier(self) -> dict[tuple[str, str], int]:
+        """Return per (entity, source partition) the contiguously published position."""
+        with self.transaction() as connection:
+            return frontier.published_frontier(connection)
+
+    def _take(self) -> Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return connect(self._dsn, autocommit=True, application_name="slackwater-ledger")
+            try:
+                with translated():
+                    connection.execute("select 1")
+            except StoreUnavailable:
+                connection.close()
+            else:
+                return connection

@@ -1,0 +1,162 @@
+"""dbt's `run_results.json`, read into typed records. dbt's JSON is known here only; no SQL is run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from slackwater.errors import ConfigurationError
+from slackwater.quality.results import Outcome, Severity
+
+OUTCOMES: Mapping[str, Outcome] = {
+    "pass": Outcome.PASSED,
+    "success": Outcome.PASSED,
+    "warn": Outcome.WARNED,
+    "fail": Outcome.FAILED,
+    "error": Outcome.NOT_EVALUATED,
+    "runtime error": Outcome.NOT_EVALUATED,
+    "skipped": Outcome.NOT_EVALUATED,
+    "partial success": Outcome.NOT_EVALUATED,
+}
+
+NODES_THAT_ARE_CHECKS = frozenset({"test", "unit_test"})
+
+
+@dataclass(frozen=True)
+class DbtResult:
+    """One test, or one model that could not be built.
+
+    Attributes:
+        name: Of the test, as dbt shows it.
+        kind: Generic test (`unique`, `relationships` ...), `unit_test`, or empty for a singular test.
+        schema: Of the tested model or source, upper case; empty when dbt does not say.
+        table: Likewise.
+        column: Tested column, upper case, empty for a test of the whole table.
+        outcome: What became of it.
+        severity: What a failure does.
+        failures: Failing rows dbt counted, None when it counted none.
+        message: dbt's message, empty when it passed.
+        compiled_sql: The query whose rows are the failing ones, empty when dbt did not keep it.
+    """
+
+    name: str
+    kind: str
+    schema: str
+    table: str
+    column: str
+    outcome: Outcome
+    severity: Severity
+    failures: int | None
+    message: str
+    compiled_sql: str
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    unique_id: str
+    status: str
+    failures: int | None = None
+    message: str | None = None
+    compiled_code: str | None = None
+
+
+class _RunResults(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    results: list[_Result]
+
+
+class _TestMetadata(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    name: str
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    severity: str | None = None
+
+
+class _DependsOn(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    nodes: list[str] = []
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    resource_type: str
+    name: str
+    schema_: str = ""
+    alias: str = ""
+    identifier: str = ""
+    column_name: str | None = None
+    attached_node: str | None = None
+    test_metadata: _TestMetadata | None = None
+    config: _Config = _Config()
+    depends_on: _DependsOn = _DependsOn()
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    nodes: dict[str, dict[str, object]] = {}
+    sources: dict[str, dict[str, object]] = {}
+    unit_tests: dict[str, dict[str, object]] = {}
+
+    def find(self, unique_id: str) -> _Node | None:
+        found = self.nodes.get(unique_id) or self.sources.get(unique_id) or self.unit_tests.get(unique_id)
+        return _Node.model_validate({**found, "schema_": found.get("schema") or ""}) if found else None
+
+
+def read_dbt_results(run_results: Path) -> tuple[DbtResult, ...]:
+    """Read a dbt invocation's results.
+
+    Args:
+        run_results: `run_results.json`; `manifest.json` of the same invocation lies beside it.
+
+    Returns:
+        Every test, and every other node that was not built, in dbt's order.
+
+    Raises:
+        ConfigurationError: One of the two files is missing.
+    """
+    results = _RunResults.model_validate_json(_text(run_results)).results
+    manifest = _Manifest.model_validate_json(_text(run_results.with_name("manifest.json")))
+    read = (_result(result, manifest) for result in results)
+    return tuple(result for result in read if result is not None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise ConfigurationError(f"{path} is missing; the gate needs the results of `dbt test`") from exc
+
+
+def _result(result: _Result, manifest: _Manifest) -> DbtResult | None:
+    node = manifest.find(result.unique_id)
+    outcome = OUTCOMES.get(result.status.lower(), Outcome.NOT_EVALUATED)
+    kind = result.unique_id.split(".")[0]
+    if kind not in NODES_THAT_ARE_CHECKS and outcome is Outcome.PASSED:
+        return None
+    tested = _tested(node, manifest)
+    is_warning = node is not None and (node.config.severity or "").lower() == "warn"
+    return DbtResult(
+        name=node.name if node else result.unique_id,
+        kind=node.test_metadata.name if node and node.test_metadata else ("" if kind == "test" else kind),
+        schema=tested.schema_.upper() if tested else "",
+        table=(tested.alias or tested.identifier or tested.name).upper() if tested else "",
+        column=(node.column_name or "").upper() if node else "",
+        outcome=outcome,
+        severity=Severity.WARN if is_warning else Severity.ERROR,
+        failures=result.failures,
+        message="" if outcome is Outcome.PASSED else (result.message or result.status),
+        compiled_sql=(result.compiled_code or "").strip().rstrip(";"),
+    )
+
+
+def _tested(node: _Node | None, manifest: _Manifest) -> _Node | None:
+    """Return the model or source a test is attached to, or the first it reads; a model is tested itself."""
+    if node is None or node.resource_type not in NODES_THAT_ARE_CHECKS:
+        return node
+    candidates = [node.attached_node] if node.attached_node else node.depends_on.nodes
+    found = (manifest.find(candidate) for candidate in candidates if candidate)
+    return next((each for each in found if each is not None), None)

@@ -1,0 +1,132 @@
+"""The DuckDB side of the emulator: one engine with limits, its databases reopened, S3 registered."""
+
+import logging
+import re
+import threading
+from typing import Any
+
+import duckdb
+import s3fs
+from fakesnow import info_schema, transforms
+from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
+from fakesnow.transforms import show, stage
+from sqlglot import Expr
+
+from slackwater.settings import S3Settings
+from slackwater.stack.snowflake_emulator import databases, rewrites
+from slackwater.stack.snowflake_emulator.options import EmulatorOptions
+from slackwater.stack.snowflake_emulator.result_cache import BoundedResultCache
+from slackwater.stack.snowflake_emulator.session import EmulatedSession
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS_VIEW_PATCHES = (
+    (
+        "null::VARCHAR as DATA_TYPE_ALIAS",
+        "case when starts_with(columns.data_type, 'TIME') then 9 end as DATETIME_PRECISION,"
+        " null::VARCHAR as DATA_TYPE_ALIAS",
+    ),
+    ("columns.data_type='BIGINT' then 'NUMBER'", "columns.data_type in ('BIGINT', 'HUGEINT') then 'NUMBER'"),
+    ("when columns.data_type='BIGINT' then 38", "when columns.data_type in ('BIGINT', 'HUGEINT') then 38"),
+    ("when columns.data_type='BIGINT' then 10", "when columns.data_type in ('BIGINT', 'HUGEINT') then 10"),
+)
+
+
+class EmulatedSnowflake(FakeSnow):  # type: ignore[misc]  # fakesnow's base is untyped in places
+    """fakesnow's account object over files, with limits and our sessions."""
+
+    def __init__(self, options: EmulatorOptions) -> None:
+        # Not super().__init__(): it opens DuckDB without limits and keeps the account's tables in memory only.
+        self.options = options
+        self.create_database_on_connect = True
+        self.create_schema_on_connect = True
+        self.db_path = options.databases_dir
+        self.nop_regexes = None
+        self.results_cache = BoundedResultCache()
+        self.sessions: dict[str, EmulatedSession] = {}
+        self._connecting = threading.Lock()
+        for folder in (options.databases_dir, options.stages_dir, options.spill_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        stage.LOCAL_BUCKET_PATH = str(options.stages_dir)
+        self.duck_conn = _open_duckdb(options)
+        for name in databases.database_names(options.databases_dir):
+            self.connect(name).close()
+            logger.info("reopened database %s", name)
+
+    def connect(self, database: str | None = None, schema: str | None = None, *_: Any, **kwargs: Any) -> EmulatedSession:
+        """Open a session; its database and schema are created when they do not exist."""
+        with self._connecting:  # two first logins must not both attach the same database file
+            session = EmulatedSession(
+                self.duck_conn.cursor(),
+                self.results_cache,
+                database,
+                schema,
+                create_database=True,
+                create_schema=True,
+                db_path=self.db_path,
+                autocommit=kwargs.get("autocommit", True),
+                options=self.options,
+            )
+        session.peers = self.sessions
+        return session
+
+    def register_s3(self, settings: S3Settings) -> None:
+        """Let COPY read s3:// URLs through s3fs: DuckDB's own extension cannot be downloaded offline."""
+        key, secret = settings.access_key_id, settings.secret_access_key
+        filesystem = s3fs.S3FileSystem(
+            endpoint_url=settings.endpoint_url,
+            key=key.get_secret_value() if key else None,
+            secret=secret.get_secret_value() if secret else None,
+            client_kwargs={"region_name": settings.region},
+            use_listings_cache=False,  # files appear behind its back
+            skip_instance_cache=True,
+        )
+        self.duck_conn.register_filesystem(filesystem)
+
+    def close(self) -> None:
+        """Stop running statements, roll back what is open and write the checkpoint."""
+        for session in tuple(self.sessions.values()):
+            session.interrupt()
+        for session in tuple(self.sessions.values()):
+            session.close()
+        self.sessions.clear()
+        self.duck_conn.close()
+
+
+def install_rewrites() -> None:
+    """Replace the two fakesnow transforms that are wrong for us; the cursor looks them up by name at each statement."""
+    casting = transforms.numeric_agg_implicit_cast
+
+    def numeric_aggregate(node: Expr) -> Expr:
+        exact = rewrites.exact_sum(node)
+        return casting(node) if exact is None else exact
+
+    transforms.numeric_agg_implicit_cast = numeric_aggregate
+    transforms.create_table_as = lambda node, _connection: node
+
+
+def _open_duckdb(options: EmulatorOptions) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        database=":memory:",
+        config={
+            "lambda_syntax": "ENABLE_SINGLE_ARROW",  # sqlglot still writes arrow lambdas
+            "memory_limit": options.memory_limit,
+            "threads": options.threads,
+            "temp_directory": str(options.spill_dir),
+        },
+    )
+    connection.execute(f"ATTACH '{options.account_file}' AS {GLOBAL_DATABASE_NAME}")
+    for script in (_patched_info_schema(), show.fs_global_creation_sql()):
+        connection.execute(re.sub("(?i)create view if not exists", "CREATE OR REPLACE VIEW", script))
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
+
+
+def _patched_info_schema() -> str:
+    """Return fakesnow's INFORMATION_SCHEMA with DATETIME_PRECISION (Soda reads it) and 128-bit integers as NUMBER."""
+    script: str = info_schema.fs_global_creation_sql()
+    for old, new in _COLUMNS_VIEW_PATCHES:
+        if old not in script:
+            raise RuntimeError(f"fakesnow changed its information schema: {old!r} is gone")
+        script = script.replace(old, new)
+    return script

@@ -1,0 +1,174 @@
+"""The command lines of the dbt project and what its results say. Pure: running dbt is the caller's.
+
+`dbt run` builds `STAGING` and `CANDIDATE`, `dbt test` judges them; each leaves a `run_results.json` in the target folder.
+A failed test's compiled SQL is kept, so that the failing keys can be selected without storing every failure.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from slackwater.errors import TerminalError
+from slackwater.warehouse.marts import DBT_PROJECT_DIR
+
+RUN_RESULTS = "run_results.json"
+
+DBT_ENVIRONMENT: Mapping[str, str] = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1"}
+"""Added to dbt's environment: without them it stalls where there is no internet."""
+
+
+class NodeOutcome(StrEnum):
+    """What became of one model or test."""
+
+    PASSED = "passed"
+    WARNED = "warned"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+_OUTCOMES = {
+    "success": NodeOutcome.PASSED,
+    "pass": NodeOutcome.PASSED,
+    "no-op": NodeOutcome.PASSED,
+    "warn": NodeOutcome.WARNED,
+    "fail": NodeOutcome.FAILED,
+    "error": NodeOutcome.ERROR,
+    "runtime error": NodeOutcome.ERROR,
+    "partial success": NodeOutcome.ERROR,
+    "skipped": NodeOutcome.SKIPPED,
+}
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """One model or test of one dbt invocation.
+
+    Attributes:
+        unique_id: dbt's id, such as `test.slackwater.unique_stg_orders_id.0a1b`.
+        kind: `model`, `test` or `unit_test`.
+        name: Name without project and hash.
+        outcome: What became of it; one that dbt did not evaluate is `skipped`, never missing.
+        failures: Failing rows of a test, None for models and for what did not run.
+        seconds: How long it took.
+        message: dbt's message, empty when it has none.
+        compiled_sql: The SQL that ran; of a test, a select of its failing rows. None for what did not run.
+    """
+
+    unique_id: str
+    kind: str
+    name: str
+    outcome: NodeOutcome
+    failures: int | None
+    seconds: float
+    message: str
+    compiled_sql: str | None
+
+
+def run_arguments(
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR, is_full: bool = False
+) -> tuple[str, ...]:
+    """Return the arguments of `dbt run` for one refresh.
+
+    Args:
+        variables: From `slackwater.warehouse.refresh.dbt_vars`.
+        target_dir: Where results, compiled SQL and logs go; outside the project.
+        project_dir: Folder of `dbt_project.yml` and `profiles.yml`.
+        is_full: Rebuild every table instead of the touched rows.
+    """
+    extra = ("--full-refresh",) if is_full else ()
+    return ("run", *extra, *_common(variables, target_dir=target_dir, project_dir=project_dir))
+
+
+def data_test_arguments(
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR
+) -> tuple[str, ...]:
+    """Return the arguments of `dbt test` over the built tables; the models' unit tests are the project's own tests."""
+    chosen = ("--exclude-resource-type", "unit_test")
+    return ("test", *chosen, *_common(variables, target_dir=target_dir, project_dir=project_dir))
+
+
+def unit_test_arguments(
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR
+) -> tuple[str, ...]:
+    """Return the arguments of `dbt test` for the models' unit tests alone; the tables must have been built once."""
+    chosen = ("--resource-type", "unit_test")
+    return ("test", *chosen, *_common(variables, target_dir=target_dir, project_dir=project_dir))
+
+
+def docs_arguments(
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR
+) -> tuple[str, ...]:
+    """Return the arguments of `dbt docs generate`."""
+    return ("docs", "generate", *_common(variables, target_dir=target_dir, project_dir=project_dir))
+
+
+def _common(variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path) -> tuple[str, ...]:
+    target = target_dir.resolve()
+    return (
+        "--project-dir",
+        str(project_dir),
+        "--profiles-dir",
+        str(project_dir),
+        "--target-path",
+        str(target),
+        "--log-path",
+        str(target / "logs"),
+        "--vars",
+        json.dumps(dict(variables), sort_keys=True),
+    )
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    unique_id: str
+    status: str
+    failures: int | None = None
+    execution_time: float = 0.0
+    message: str | None = None
+    compiled_code: str | None = None
+
+
+class _RunResults(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    results: list[_Node]
+
+
+def read_run_results(path: Path) -> tuple[NodeResult, ...]:
+    """Read what a dbt invocation did.
+
+    Args:
+        path: A `run_results.json`.
+
+    Returns:
+        One result per node, in dbt's order.
+
+    Raises:
+        TerminalError: The file is missing or is not a result of dbt: the invocation did not get as far as its nodes.
+    """
+    try:
+        parsed = _RunResults.model_validate_json(path.read_bytes())
+    except FileNotFoundError as exc:
+        raise TerminalError(f"{path} is missing: dbt stopped before it ran a node; see logs/dbt.log beside it") from exc
+    except ValidationError as exc:
+        raise TerminalError(f"{path} is not a result file of dbt: {exc.error_count()} problems") from exc
+    return tuple(_result(node) for node in parsed.results)
+
+
+def _result(node: _Node) -> NodeResult:
+    kind, _, name = node.unique_id.partition(".")
+    parts = name.split(".")
+    return NodeResult(
+        unique_id=node.unique_id,
+        kind=kind,
+        name=".".join(parts[1:2]) if kind != "unit_test" else ".".join(parts[1:]),
+        outcome=_OUTCOMES.get(node.status, NodeOutcome.ERROR),
+        failures=node.failures,
+        seconds=node.execution_time,
+        message=node.message or "",
+        compiled_sql=node.compiled_code,
+    )
