@@ -36,7 +36,7 @@ def refresh_marts(mart_set: str = MART_SET) -> State[None]:
                 verdict = scan_quality(refresh.refresh_id)
                 if not verdict.is_passed:
                     reject_refresh(refresh, verdict, lease)
-                    raise GateFailed(verdict.summary)
+                    raise GateFailed(f"Refresh {refresh.refresh_id} rejected: {'; '.join(verdict.reasons)}")
                 published.append(publish_refresh(refresh, lease).publication_id)
         if not is_refresh_due(mart_set):
             break

@@ -5,7 +5,7 @@ A subflow of `refresh_marts`; by hand it scans an open refresh again. It never p
 
 from prefect import flow
 
-from slackwater.quality.gate import GateVerdict
+from slackwater.quality.results import GateVerdict
 from tasks.scan_refresh import scan_refresh
 
 

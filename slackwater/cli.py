@@ -2,7 +2,7 @@
 
 import typer
 
-from slackwater.commands import stack
+from slackwater.commands import doctor, environment, query, replay, stack
 from slackwater.commands.context import adopt_stack_environment
 
 app = typer.Typer(
@@ -13,6 +13,10 @@ app = typer.Typer(
     help="Slackwater: an event-driven lakehouse that accounts for every file and explains every difference.",
 )
 app.add_typer(stack.app, name="stack")
+app.command()(replay.replay)
+app.command(name="sql")(query.sql)
+app.command()(doctor.doctor)
+app.command()(environment.env)
 
 
 @app.callback()

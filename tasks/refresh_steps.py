@@ -15,7 +15,7 @@ from slackwater.naming import (
     MART_SET,
     mart_set_resource,
 )
-from slackwater.quality.gate import GateVerdict
+from slackwater.quality.results import GateVerdict
 from slackwater.settings import RefreshSettings
 from slackwater.warehouse import publish as publishing
 from slackwater.warehouse import refresh as refreshing

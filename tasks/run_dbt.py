@@ -18,8 +18,8 @@ from tasks.connections import open_ledger, open_warehouse
 
 
 def results_path(refresh_id: str, command: str) -> Path:
-    """Return where the results of one dbt command of a refresh are kept."""
-    return QualitySettings().dbt_target_dir / "results" / f"{refresh_id}.{command}.json"
+    """Return where the results of one dbt command of a refresh are kept, the manifest beside them."""
+    return QualitySettings().dbt_target_dir / "results" / refresh_id / command / "run_results.json"
 
 
 @task
@@ -54,5 +54,6 @@ def _invoke(refresh_id: str, command: str) -> list[str]:
         raise TerminalError(f"refresh {refresh_id}: dbt {command} did not run: {outcome.exception}") from outcome.exception
     kept = results_path(refresh_id, command)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(target / "run_results.json", kept)
+    for name in ("run_results.json", "manifest.json"):
+        shutil.copyfile(target / name, kept.parent / name)
     return [result.node.name for result in outcome.result.results if result.status in {"error", "fail", "skipped"}]

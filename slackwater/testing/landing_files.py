@@ -56,7 +56,9 @@ class LandingFile:
         """Return the rows as Arrow, times of change in epoch milliseconds."""
         entity = load_entity(self.entity)
         fields = [pa.field(column.name, column.type.arrow) for column in entity.columns]
-        fields += [pa.field(c.name, pa.int64() if c.type == ColumnType.TIMESTAMP else c.type.arrow) for c in CDC_COLUMNS]
+        fields += [
+            pa.field(c.name, pa.int64() if c.type == ColumnType.TIMESTAMP else c.type.arrow) for c in CDC_COLUMNS
+        ]
         rows = self.rows()
         naive = [{name: _naive(value) for name, value in row.items()} for row in rows]
         return pa.Table.from_pylist(naive, schema=pa.schema(fields))
