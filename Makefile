@@ -54,6 +54,7 @@ lint: setup ## Formatting, lint, types, imports, SQL and YAML style
 ##@ Install it
 .PHONY: setup lock clean
 setup: $(STAMP) ## Install everything into .venv (needs Python 3.11, 3.12 or 3.13)
+	@:
 
 $(STAMP): requirements.lock pyproject.toml scripts/setup.sh
 	@scripts/setup.sh $(VENV)

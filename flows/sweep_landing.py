@@ -10,5 +10,8 @@ from tasks.sweep import free_dead_runs, sweep_landing_prefix
 def sweep_landing() -> State[None]:
     """Account for every object below the landing prefix and drive everything that stands still."""
     freed = free_dead_runs()
-    swept = sweep_landing_prefix()
-    return Completed(message=f"{swept} {freed}".strip())
+    report = sweep_landing_prefix()
+    return Completed(
+        message=f"{report.listed_objects} objects listed, {report.recorded_objects} of them new; "
+        f"{len(report.emitted_batches)} batches driven; {len(freed)} dead runs freed."
+    )

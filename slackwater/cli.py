@@ -2,7 +2,7 @@
 
 import typer
 
-from slackwater.commands import doctor, environment, query, replay, stack
+from slackwater.commands import demo, doctor, environment, query, replay, stack, status
 from slackwater.commands.context import adopt_stack_environment
 
 app = typer.Typer(
@@ -13,7 +13,11 @@ app = typer.Typer(
     help="Slackwater: an event-driven lakehouse that accounts for every file and explains every difference.",
 )
 app.add_typer(stack.app, name="stack")
+app.command()(demo.demo)
 app.command()(replay.replay)
+app.command()(status.status)
+app.add_typer(status.batches_app, name="batches")
+app.add_typer(status.quarantine_app, name="quarantine")
 app.command(name="sql")(query.sql)
 app.command()(doctor.doctor)
 app.command()(environment.env)

@@ -58,6 +58,14 @@ class LandingSettings(BaseSettings):
     batch_idle_seconds: float = Field(2.0, gt=0, description="A batch is sealed when no object arrived for so long.")
 
 
+class BridgeSettings(BaseSettings):
+    """The bridge service itself."""
+
+    model_config = _config("BRIDGE")
+    health_port: int | None = Field(None, ge=1, le=65_535, description="Loopback port of /health and /metrics; empty: off.")
+    health_stale_seconds: float = Field(60.0, gt=0, description="Unhealthy when no round succeeded for so long.")
+
+
 class LakeSettings(BaseSettings):
     """The Iceberg catalog and its warehouse location."""
 

@@ -3,10 +3,9 @@
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
-from slackwater.lake.append import AppendResult, append_batch
+from slackwater.lake.append import AppendResult, append_claimed
 from slackwater.ledger.store import BatchLease
 from slackwater.settings import LandingSettings
-from tasks.batch_claims import current_actor
 from tasks.connections import open_lake, open_ledger, open_object_store
 from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
 
@@ -23,15 +22,10 @@ def append_to_lake(lease: BatchLease) -> AppendResult:
 
     A second call finds the batch in the table and changes nothing.
     """
-    result = append_batch(
-        lease.batch_id,
-        ledger=open_ledger(),
-        lake=open_lake(),
-        store=open_object_store(),
-        landing=LandingSettings(),
-        lease=lease,
-        actor=current_actor(),
-    )
+    with open_ledger() as ledger:
+        result = append_claimed(
+            lease, ledger=ledger, lake=open_lake(), store=open_object_store(), landing=LandingSettings()
+        )
     get_run_logger().info(
         "%s: %d rows of %d objects appended in %.1f s, %d skipped",
         result.entity,

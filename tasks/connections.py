@@ -21,7 +21,8 @@ from slackwater.settings import (
 
 def open_ledger() -> Ledger:
     """Return the ledger of the environment."""
-    return Ledger.from_settings(LedgerSettings())  # type: ignore[call-arg]
+    settings = LedgerSettings()  # type: ignore[call-arg]  # read from the environment
+    return Ledger(settings.dsn, lease_seconds=settings.lease_seconds)
 
 
 def open_lake() -> Lake:

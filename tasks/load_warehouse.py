@@ -22,10 +22,10 @@ def load_warehouse(lease: BatchLease) -> LoadResult:
 
     A second call finds the batch in the load history and changes nothing.
     """
-    with open_warehouse(lease.batch_id) as warehouse:
+    with open_ledger() as ledger, open_warehouse(lease.batch_id) as warehouse:
         result = load_batch(
             lease.batch_id,
-            ledger=open_ledger(),
+            ledger=ledger,
             lake=open_lake(),
             warehouse=warehouse,
             lease=lease,

@@ -5,6 +5,7 @@ The only module that imports `clickhouse_connect`; driver errors leave it transl
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -94,7 +95,7 @@ class SpeedStore:
         # A token may still be remembered though its rows were deleted since; then the insert was silently skipped.
         skipped = self._without_present(entity, missing)
         if skipped.num_rows:
-            self._insert(entity, skipped, token=f"{content_token(skipped)}-again-{self._latest_ingestion(entity)}")
+            self._insert(entity, skipped, token=f"{content_token(skipped)}-{secrets.token_hex(8)}")
             skipped = self._without_present(entity, skipped)
         if skipped.num_rows:
             raise StoreUnavailable(
@@ -164,13 +165,7 @@ class SpeedStore:
             present.append(found.cast(rows.select(_PLACE).schema))
         if not present:
             return rows
-        return rows.join(pa.concat_tables(present), keys=list(_PLACE), join_type="left anti").select(
-            rows.column_names
-        )
-
-    def _latest_ingestion(self, entity: str) -> str:
-        found = self.query(f"select toString(max(ingested_at)) as latest from {clickhouse_changes_table(entity)}")
-        return str(found.column("latest")[0].as_py())
+        return rows.join(pa.concat_tables(present), keys=list(_PLACE), join_type="left anti").select(rows.column_names)
 
 
 def content_token(rows: pa.Table) -> str:

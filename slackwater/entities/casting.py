@@ -124,7 +124,9 @@ def _cast_integer(target: pa.DataType) -> Callable[[pa.ChunkedArray], pa.Chunked
 def _cast_string(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if not (_is_text(values.type) or pa.types.is_null(values.type)):
         raise _NotExact("expected text")
-    return values.cast(pa.string())
+    result = values.cast(pa.string())
+    result.validate(full=True)  # Parquet does not promise UTF-8, every store does
+    return result
 
 
 def _cast_money(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -83,27 +83,55 @@ def append_batch(
         raise LeaseHeld(f"batch {batch_id} is being worked on by another run; it will finish it")
     error: str | None = None
     try:
-        if lease.state != BatchState.SEALED:
-            return _result(ledger.batch(batch_id), lake, seconds=clock() - started)
         with ledger.renewing(lease) as check_lease:
-            committed, skipped = _land(
-                batch,
-                attempt=lease.attempt,
-                lake=lake,
-                store=store,
-                max_object_bytes=landing.batch_max_bytes,
-                check_lease=check_lease,
+            return append_claimed(
+                lease, ledger=ledger, lake=lake, store=store, landing=landing, check_lease=check_lease, clock=clock
             )
-        row_count = committed.row_count if committed else 0
-        snapshot_id = committed.snapshot_id if committed else None
-        ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped)
     except SlackwaterError as exc:
         error = f"{type(exc).__name__}: {exc}"
         raise
     finally:
         _release(ledger, lease, error=error)
+
+
+def append_claimed(
+    lease: BatchLease,
+    *,
+    ledger: Ledger,
+    lake: Lake,
+    store: ObjectStore,
+    landing: LandingSettings,
+    check_lease: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AppendResult:
+    """Append a batch whose lease the caller holds, renews and gives back; otherwise as `append_batch`.
+
+    Args:
+        lease: The caller's lease of the batch.
+        ledger: Refuses the mark when the lease was lost.
+        lake: The lake.
+        store: Where the objects lie.
+        landing: Bounds the batch that fits in memory.
+        check_lease: Raises `LeaseLost` when the lease is known to be lost; called before the commit.
+        clock: Measures the duration.
+    """
+    started = clock()
+    batch = ledger.batch(lease.batch_id)
+    if batch.state != BatchState.SEALED:
+        return _result(batch, lake, seconds=clock() - started)
+    committed, skipped = _land(
+        batch,
+        attempt=lease.attempt,
+        lake=lake,
+        store=store,
+        max_object_bytes=landing.batch_max_bytes,
+        check_lease=check_lease,
+    )
+    row_count = committed.row_count if committed else 0
+    snapshot_id = committed.snapshot_id if committed else None
+    ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped)
     return AppendResult(
-        batch_id=batch_id,
+        batch_id=batch.id,
         entity=batch.entity,
         row_count=row_count,
         object_count=len(batch.objects),

@@ -1,7 +1,7 @@
 """Decides which waiting objects become batches now. Pure: ages come from the database's clock, nothing is read here.
 
-A burst should become few batches: objects of an entity gather while two of its batches are still on their way, so a slow
-consumer gets larger batches instead of more.
+A burst should become few batches: objects of an entity gather while two of its batches are still on their way, so a
+slow consumer gets larger batches instead of more.
 """
 
 from collections.abc import Mapping, Sequence

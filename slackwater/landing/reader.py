@@ -71,6 +71,9 @@ def _parse_parquet(data: bytes) -> pa.Table:
 def _parse_json(data: bytes, entity: Entity) -> pa.Table:
     try:
         text = gzip.decompress(data)
+        text.decode("utf-8")  # Arrow does not check
+    except UnicodeDecodeError as exc:
+        raise MalformedObject("not_json", f"not UTF-8: {exc.reason} at byte {exc.start}") from exc
     except (EOFError, zlib.error) as exc:
         raise MalformedObject("truncated", f"the gzip stream ends early or is damaged: {exc}") from exc
     except OSError as exc:
@@ -85,7 +88,7 @@ def _parse_json(data: bytes, entity: Entity) -> pa.Table:
         return pj.read_json(pa.BufferReader(text), read_options=block, parse_options=options)
     except pa.ArrowInvalid as exc:
         message = str(exc).splitlines()[0]
-        if "changed from" in message:
+        if "changed from" in message and "Column()" not in message:  # `Column()` is the row itself
             raise SchemaDrift("wrong_type", f"a column holds a value of another type: {message}") from exc
         raise MalformedObject("not_json", f"not readable as JSON lines: {message}") from exc
     except pa.ArrowException as exc:

@@ -156,7 +156,7 @@ def _from_records(records: list[Mapping[str, object]]) -> Iterator[Notice]:
         item, bucket = _mapping(s3["object"]), _mapping(s3["bucket"])
         yield Notice(
             bucket=_text(bucket["name"]),
-            key=unquote_plus(_text(item["key"]), errors="strict"),
+            key=_text(unquote_plus(_text(item["key"]), errors="strict")),
             etag=_text(item["eTag"]).strip('"'),
             size_bytes=int(str(item["size"])),
             version_id=_optional_text(item.get("versionId")),

@@ -1,4 +1,4 @@
-"""Seals what is due and says so on the event bus; shared by the bridge and the sweep. The ledger commits before the event."""
+"""Seals what is due and says so on the event bus, for the bridge and the sweep. The ledger commits before the event."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,11 +60,15 @@ def seal_due(ledger: Ledger, landing: LandingSettings, *, actor: str) -> tuple[S
 def emit_due(ledger: Ledger, bus: Bus, *, grace_seconds: float, is_first_only: bool) -> Emission:
     """Send `batch.sealed` for every due batch; the first failure ends it, the rest stay due.
 
-    The event's id is the batch and the number of the event: a crash between sending and noting sends the same event again.
+    The event's id is the batch and the event's number: a crash between sending and noting sends the same event again.
     """
     due = ledger.due_batches(grace_seconds=grace_seconds, is_first_only=is_first_only)
     for index, batch in enumerate(due):
-        payload = {"batch_id": batch.batch_id, "entity": batch.entity, "object_count": batch.object_count}
+        payload: dict[str, str | int | float | bool] = {
+            "batch_id": batch.batch_id,
+            "entity": batch.entity,
+            "object_count": batch.object_count,
+        }
         event_id = f"{EVENT_BATCH_SEALED}/{batch.batch_id}/{batch.emission}"
         try:
             bus.emit(EVENT_BATCH_SEALED, entity_resource(batch.entity), payload, event_id=event_id)

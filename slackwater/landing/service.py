@@ -70,7 +70,8 @@ def main() -> int:
     health = Health(stale_seconds=settings.health_stale_seconds)
     server = serve_health(health, port=settings.health_port) if settings.health_port else None
     lake = Lake(LakeSettings(), s3)
-    with Ledger(ledger_settings.dsn, lease_seconds=ledger_settings.lease_seconds) as ledger, EventBus(EventSettings()) as bus:
+    ledger = Ledger(ledger_settings.dsn, lease_seconds=ledger_settings.lease_seconds)
+    with ledger, EventBus(EventSettings()) as bus:
         try:
             if _may_start(ledger, lake, stopped):
                 LOG.info("bridge_started queue=%s bucket=%s", landing.queue_name, landing.bucket)

@@ -1,4 +1,4 @@
-"""The sweep: finds what events lost. Lists the landing prefix, seals, sends events again. Safe to run at any time, twice.
+"""The sweep: finds what events lost. Lists the landing prefix, seals, sends events again. Safe at any time, and twice.
 
 It reads state, never remembers any: the ledger says what was seen and what is due.
 """

@@ -1,4 +1,7 @@
-"""dbt's `run_results.json`, read into typed records. dbt's JSON is known here only; no SQL is run."""
+"""What dbt's tests found, joined with what dbt's manifest knows of each test. No SQL is run.
+
+`warehouse.dbt_cli` reads the results; this module adds the tested table and column, the kind and the severity.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,18 +9,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from slackwater.errors import ConfigurationError
+from slackwater.errors import TerminalError
 from slackwater.quality.results import Outcome, Severity
+from slackwater.warehouse.dbt_cli import NodeOutcome, NodeResult, read_run_results
 
-OUTCOMES: Mapping[str, Outcome] = {
-    "pass": Outcome.PASSED,
-    "success": Outcome.PASSED,
-    "warn": Outcome.WARNED,
-    "fail": Outcome.FAILED,
-    "error": Outcome.NOT_EVALUATED,
-    "runtime error": Outcome.NOT_EVALUATED,
-    "skipped": Outcome.NOT_EVALUATED,
-    "partial success": Outcome.NOT_EVALUATED,
+OUTCOMES: Mapping[NodeOutcome, Outcome] = {
+    NodeOutcome.PASSED: Outcome.PASSED,
+    NodeOutcome.WARNED: Outcome.WARNED,
+    NodeOutcome.FAILED: Outcome.FAILED,
+    NodeOutcome.ERROR: Outcome.NOT_EVALUATED,
+    NodeOutcome.SKIPPED: Outcome.NOT_EVALUATED,
 }
 
 NODES_THAT_ARE_CHECKS = frozenset({"test", "unit_test"})
@@ -50,20 +51,6 @@ class DbtResult:
     failures: int | None
     message: str
     compiled_sql: str
-
-
-class _Result(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    unique_id: str
-    status: str
-    failures: int | None = None
-    message: str | None = None
-    compiled_code: str | None = None
-
-
-class _RunResults(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    results: list[_Result]
 
 
 class _TestMetadata(BaseModel):
@@ -116,11 +103,11 @@ def read_dbt_results(run_results: Path) -> tuple[DbtResult, ...]:
         Every test, and every other node that was not built, in dbt's order.
 
     Raises:
-        ConfigurationError: One of the two files is missing.
+        TerminalError: One of the two files is missing or is not dbt's.
     """
-    results = _RunResults.model_validate_json(_text(run_results)).results
+    nodes = read_run_results(run_results)
     manifest = _Manifest.model_validate_json(_text(run_results.with_name("manifest.json")))
-    read = (_result(result, manifest) for result in results)
+    read = (_result(node, manifest) for node in nodes)
     return tuple(result for result in read if result is not None)
 
 
@@ -128,28 +115,27 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as exc:
-        raise ConfigurationError(f"{path} is missing; the gate needs the results of `dbt test`") from exc
+        raise TerminalError(f"{path} is missing; the gate needs what `dbt test` leaves behind") from exc
 
 
-def _result(result: _Result, manifest: _Manifest) -> DbtResult | None:
-    node = manifest.find(result.unique_id)
-    outcome = OUTCOMES.get(result.status.lower(), Outcome.NOT_EVALUATED)
-    kind = result.unique_id.split(".")[0]
-    if kind not in NODES_THAT_ARE_CHECKS and outcome is Outcome.PASSED:
+def _result(result: NodeResult, manifest: _Manifest) -> DbtResult | None:
+    outcome = OUTCOMES[result.outcome]
+    if result.kind not in NODES_THAT_ARE_CHECKS and outcome is Outcome.PASSED:
         return None
+    node = manifest.find(result.unique_id)
     tested = _tested(node, manifest)
     is_warning = node is not None and (node.config.severity or "").lower() == "warn"
     return DbtResult(
-        name=node.name if node else result.unique_id,
-        kind=node.test_metadata.name if node and node.test_metadata else ("" if kind == "test" else kind),
+        name=node.name if node else result.name,
+        kind=node.test_metadata.name if node and node.test_metadata else ("" if result.kind == "test" else result.kind),
         schema=tested.schema_.upper() if tested else "",
         table=(tested.alias or tested.identifier or tested.name).upper() if tested else "",
         column=(node.column_name or "").upper() if node else "",
         outcome=outcome,
         severity=Severity.WARN if is_warning else Severity.ERROR,
         failures=result.failures,
-        message="" if outcome is Outcome.PASSED else (result.message or result.status),
-        compiled_sql=(result.compiled_code or "").strip().rstrip(";"),
+        message="" if outcome is Outcome.PASSED else (result.message or result.outcome.value),
+        compiled_sql=(result.compiled_sql or "").strip().rstrip(";"),
     )
 
 

@@ -63,9 +63,7 @@ class Sampler:
         if value_column in columns and test.column:
             values = list(dict.fromkeys(found.column(columns[value_column]).to_pylist()))
             marks = ", ".join("?" for _ in values)
-            return self._of_dataset(
-                test.schema, test.table, f"{quote_identifier(test.column)} in ({marks})", values
-            )
+            return self._of_dataset(test.schema, test.table, f"{quote_identifier(test.column)} in ({marks})", values)
         key_column = columns.get(key_column_of(test.table))
         if key_column is None:
             return ()
@@ -88,9 +86,7 @@ class Sampler:
         origins = {str(found): (str(batch), str(file)) for found, batch, file in rows}
         return tuple(FailingRow(each, *origins.get(each, ("", ""))) for each in keys)
 
-    def _of_dataset(
-        self, schema: str, table: str, condition: str, params: Sequence[Scalar]
-    ) -> tuple[FailingRow, ...]:
+    def _of_dataset(self, schema: str, table: str, condition: str, params: Sequence[Scalar]) -> tuple[FailingRow, ...]:
         key = quote_identifier(key_column_of(table))
         rows = self.warehouse.query(
             f"select {key}::varchar from {quote_identifier(f'{schema}.{table}')} where {condition}"

@@ -1,4 +1,4 @@
-"""What a return does: the order lines it takes back, the orders it changes or cancels, and how its lines are counted."""
+"""What a return does: the order lines it takes back, the orders it changes or cancels, and how it is counted."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Builds landing files for tests: rows of an entity in the physical form the replay writes, and broken variants of them."""
+"""Builds landing files for tests: rows of an entity in the physical forms the contract allows."""
 
 import gzip
 import io

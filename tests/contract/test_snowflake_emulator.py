@@ -134,7 +134,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         IOT_MTLS_ENABLED="0",
     )
     with log.open("ab") as output:
-        process = subprocess.Popen([str(Path(sys.executable).with_name("ministack"))], env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("ministack"))], env=environment, stdout=output, stderr=output
+        )
     url = f"http://127.0.0.1:{port}"
     wait_until_answers(f"{url}/_ministack/health", process, log)
     client = boto3.client(
@@ -148,7 +150,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def emulator(s3: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     options = ("--conflict-wait-seconds", "3", "--disconnect-grace-seconds", "0.3", "--idle-transaction-seconds", "30")
-    running = Emulator(tmp_path_factory.mktemp("snowflake") / "data", s3_url=s3.meta.endpoint_url, options=options).start()
+    running = Emulator(
+        tmp_path_factory.mktemp("snowflake") / "data", s3_url=s3.meta.endpoint_url, options=options
+    ).start()
     yield running
     assert running.process is not None
     running.process.kill()
@@ -469,9 +473,9 @@ def test_sums_of_decimals_are_exact(connection: Any) -> None:
     total = rows(connection, "select sum(amount) from money")[0][0]
     assert (total, type(total)) == (Decimal("0.60"), Decimal)
     rows(connection, "create or replace table total as select sum(amount) as total from money")
-    assert rows(connection, "select data_type, numeric_scale from information_schema.columns where table_name = 'TOTAL'") == [
-        ("NUMBER", 2)
-    ]
+    assert rows(
+        connection, "select data_type, numeric_scale from information_schema.columns where table_name = 'TOTAL'"
+    ) == [("NUMBER", 2)]
 
 
 def test_merge_updates_deletes_and_inserts_and_counts(connection: Any) -> None:
@@ -503,14 +507,24 @@ def test_merge_refuses_two_source_rows_for_one_target_row(connection: Any) -> No
 
 
 def test_a_typed_ctas_keeps_types_and_not_null_and_the_old_table_when_it_fails(connection: Any) -> None:
-    rows(connection, "create or replace table typed (id number(38,0) not null, a number(10,2), s varchar(20)) as select 1, 2.346, 'x'")
+    rows(
+        connection,
+        "create or replace table typed (id number(38,0) not null, a number(10,2), s varchar(20)) as select 1, 2.346, 'x'",
+    )
     assert rows(connection, "select id, a, s from typed") == [(1, Decimal("2.35"), "x")]
     assert rows(
         connection,
         "select column_name, is_nullable, data_type, numeric_precision, numeric_scale, character_maximum_length"
         " from information_schema.columns where table_name = 'TYPED' order by ordinal_position",
-    ) == [("ID", "NO", "NUMBER", 38, 0, None), ("A", "YES", "NUMBER", 10, 2, None), ("S", "YES", "TEXT", None, None, 20)]
-    assert refusal(connection, "create or replace table typed (id number not null) as select null::number").errno == NOT_NULL
+    ) == [
+        ("ID", "NO", "NUMBER", 38, 0, None),
+        ("A", "YES", "NUMBER", 10, 2, None),
+        ("S", "YES", "TEXT", None, None, 20),
+    ]
+    assert (
+        refusal(connection, "create or replace table typed (id number not null) as select null::number").errno
+        == NOT_NULL
+    )
     assert rows(connection, "select id from typed") == [(1,)]
     rows(connection, "create or replace table typed (id number not null) as select id + 1 as id from typed")
     assert rows(connection, "select id from typed") == [(2,)]
@@ -557,10 +571,14 @@ def test_insert_overwrite_is_atomic(connection: Any) -> None:
 def test_bound_parameters_and_arrow_results(connection: Any) -> None:
     make_table(connection, "bound", "id number, t timestamp_ntz, a number(10,2)")
     moment = dt.datetime(2024, 2, 3, 4, 5, 6, 789000)
-    connection.cursor().executemany("insert into bound values (%s, %s, %s)", [(n, moment, Decimal("1.50")) for n in range(3)])
+    connection.cursor().executemany(
+        "insert into bound values (%s, %s, %s)", [(n, moment, Decimal("1.50")) for n in range(3)]
+    )
     fetched = connection.cursor().execute("select * from bound order by id").fetch_arrow_all()
     assert fetched.num_rows == 3
-    assert rows(connection, "select max(t), sum(a) from bound where id >= %(least)s", {"least": 1}) == [(moment, Decimal("3.00"))]
+    assert rows(connection, "select max(t), sum(a) from bound where id >= %(least)s", {"least": 1}) == [
+        (moment, Decimal("3.00"))
+    ]
 
 
 def test_drop_database_removes_it_for_good(emulator: Emulator) -> None:
@@ -582,7 +600,9 @@ def parquet_rows(first: int, count: int) -> pa.Table:
         {
             "id": pa.array(ids, pa.int64()),
             "total_amount": pa.array([Decimal(i) / 4 for i in ids], pa.decimal128(10, 2)),
-            "created_at": pa.array([dt.datetime(2024, 1, 1) + dt.timedelta(seconds=i) for i in ids], pa.timestamp("us")),
+            "created_at": pa.array(
+                [dt.datetime(2024, 1, 1) + dt.timedelta(seconds=i) for i in ids], pa.timestamp("us")
+            ),
             "note": pa.array([None if i % 2 else f"n{i}" for i in ids]),
         }
     )
@@ -610,13 +630,16 @@ def lake_stage(s3: Any, connection: Any) -> str:
 def test_copy_loads_named_files_of_an_external_stage(s3: Any, connection: Any, lake_stage: str) -> None:
     for n in range(3):
         put_parquet(s3, f"wh/changes.db/orders/data/date=2024-01-01/f{n}.parquet", parquet_rows(n * 100, 100))
-    rows(connection, "create or replace transient table load_b1 (id number, total_amount number(10,2), created_at timestamp_ntz, note string)")
+    rows(
+        connection,
+        "create or replace transient table load_b1 (id number, total_amount number(10,2), created_at timestamp_ntz, note string)",
+    )
     names = ", ".join(f"'changes.db/orders/data/date=2024-01-01/f{n}.parquet'" for n in range(2))
     loaded = rows(connection, f"copy into load_b1 from {lake_stage} files=({names}) {COPY_TAIL}")
     assert [(line[1], line[3]) for line in loaded] == [("LOADED", 100), ("LOADED", 100)]
-    assert rows(connection, "select count(*), sum(total_amount), min(created_at), max(created_at), count(note) from load_b1") == [
-        (200, Decimal(sum(range(200))) / 4, dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, 0, 3, 19), 100)
-    ]
+    assert rows(
+        connection, "select count(*), sum(total_amount), min(created_at), max(created_at), count(note) from load_b1"
+    ) == [(200, Decimal(sum(range(200))) / 4, dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, 0, 3, 19), 100)]
 
 
 def test_copy_of_the_same_file_again_is_skipped_and_force_loads_it(s3: Any, connection: Any, lake_stage: str) -> None:
@@ -632,7 +655,9 @@ def test_copy_of_the_same_file_again_is_skipped_and_force_loads_it(s3: Any, conn
 def test_copy_is_all_or_nothing(s3: Any, connection: Any, lake_stage: str) -> None:
     put_parquet(s3, "wh/good.parquet", parquet_rows(0, 10))
     rows(connection, "create or replace table atomic_copy (id number, total_amount number(10,2))")
-    error = refusal(connection, f"copy into atomic_copy from {lake_stage} files=('good.parquet', 'missing.parquet') {COPY_TAIL}")
+    error = refusal(
+        connection, f"copy into atomic_copy from {lake_stage} files=('good.parquet', 'missing.parquet') {COPY_TAIL}"
+    )
     assert error.errno == STAGE_FILE
     assert rows(connection, "select count(*) from atomic_copy") == [(0,)]
     rows(connection, f"copy into atomic_copy from {lake_stage} files=('good.parquet') {COPY_TAIL}")
@@ -664,7 +689,10 @@ def test_put_and_copy_from_an_internal_stage(connection: Any, tmp_path: Path) ->
     rows(connection, "create or replace stage landing")
     rows(connection, f"put file://{tmp_path}/local.parquet @landing/orders/ auto_compress=false")
     rows(connection, "create or replace table from_internal (id number, note string)")
-    rows(connection, "copy into from_internal from @landing/orders/ file_format=(type=parquet) match_by_column_name=case_insensitive")
+    rows(
+        connection,
+        "copy into from_internal from @landing/orders/ file_format=(type=parquet) match_by_column_name=case_insensitive",
+    )
     assert rows(connection, "select count(*), count(note) from from_internal") == [(20, 10)]
 
 
@@ -691,7 +719,9 @@ def test_committed_rows_and_stages_survive_a_kill_and_open_transactions_do_not(t
         emulator.start()
         with closing(emulator.connect()) as again:
             assert rows(again, "select id from kept order by id") == [(1,), (2,)]
-            assert rows(again, "select character_maximum_length from information_schema.columns where column_name = 'S'") == [(7,)]
+            assert rows(
+                again, "select character_maximum_length from information_schema.columns where column_name = 'S'"
+            ) == [(7,)]
             assert "already exists" in str(refusal(again, "create stage kept_stage url='s3://lake/wh/'"))
             rows(again, "insert into kept values (4, 'd')")
         assert emulator.stop(signal.SIGTERM) < 5
@@ -709,7 +739,10 @@ def test_terminate_does_not_wait_for_a_running_statement(tmp_path: Path) -> None
 
     def endless() -> None:
         with pytest.raises(snowflake.connector.errors.Error):
-            rows(session, "select count(*) from table(generator(rowcount => 100000)) a, table(generator(rowcount => 1000000)) b")
+            rows(
+                session,
+                "select count(*) from table(generator(rowcount => 100000)) a, table(generator(rowcount => 1000000)) b",
+            )
 
     running = threading.Thread(target=endless, daemon=True)
     running.start()
@@ -720,7 +753,14 @@ def test_terminate_does_not_wait_for_a_running_statement(tmp_path: Path) -> None
 def test_memory_is_bounded_by_option(emulator: Emulator, connection: Any) -> None:
     assert emulator.process is not None
     for _ in range(5):
-        assert len(connection.cursor().execute("select seq4() as a, repeat('x', 100) as b from table(generator(rowcount => 200000))").fetch_arrow_all()) == 200000
+        assert (
+            len(
+                connection.cursor()
+                .execute("select seq4() as a, repeat('x', 100) as b from table(generator(rowcount => 200000))")
+                .fetch_arrow_all()
+            )
+            == 200000
+        )
     status = Path(f"/proc/{emulator.process.pid}/status").read_text()
     resident_kb = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
     assert resident_kb < 1_200_000

@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SKIPPED_FOLDERS = {".git", ".venv", ".slackwater", "build", "target", "logs", "dbt_packages", "spark-warehouse", "node_modules"}
+SKIPPED_FOLDERS = {"__pycache__", "build", "target", "logs", "dbt_packages", "spark-warehouse", "metastore_db"}
+HIDDEN_AND_OURS = {".ci"}
 TEXT_SUFFIXES = {".py", ".md", ".yml", ".yaml", ".toml", ".sql", ".html", ".j2", ".svg", ".sh", ".ini", ".mako", ".txt", ""}
+
+
+def _is_foreign(folder: str) -> bool:
+    is_hidden = folder.startswith(".") and folder not in HIDDEN_AND_OURS
+    return is_hidden or folder in SKIPPED_FOLDERS or folder.endswith(".egg-info")
 
 
 def _text_files() -> Iterator[Path]:
     for path in sorted(ROOT.rglob("*")):
-        parts = path.relative_to(ROOT).parts
-        if any(part in SKIPPED_FOLDERS or part.endswith(("_cache", ".egg-info", "__pycache__")) for part in parts):
+        folders = path.relative_to(ROOT).parts[:-1]
+        if any(_is_foreign(folder) for folder in folders):
             continue
         if path.is_file() and path.suffix in TEXT_SUFFIXES:
             yield path

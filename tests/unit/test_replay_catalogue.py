@@ -22,8 +22,8 @@ def products(*lines: Line) -> list[dict[str, object]]:
 
 def test_a_product_appears_at_midnight_before_its_first_order() -> None:
     first, *_ = products(SALE)
-    assert (first["__op"], first["created_at"]) == ("c", datetime(2010, 12, 1))
-    assert first["__source_ts_ms"] == datetime(2010, 12, 1)
+    assert (first["__op"], first["created_at"]) == ("c", datetime.fromisoformat("2010-12-01"))
+    assert first["__source_ts_ms"] == datetime.fromisoformat("2010-12-01")
 
 
 def test_a_product_changes_at_most_once_a_day() -> None:

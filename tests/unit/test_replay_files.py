@@ -106,7 +106,7 @@ def test_json_lines_look_as_a_debezium_converter_writes_them(plan: YearPlan) -> 
         if file.entity == "order_items"
     )
     assert created["unit_price"] == "2.50"
-    assert created["created_at"] == "2010-12-01T09:00:00Z"
+    assert created["created_at"] == "2010-12-01T09:00:00.000000Z"
     assert created["__source_ts_ms"] == 1_291_194_000_000
     assert created["__ts_ms"] - created["__source_ts_ms"] == 500
     assert (deleted["id"], deleted["__op"], deleted["__deleted"]) == (1, "d", "true")

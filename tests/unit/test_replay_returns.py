@@ -16,7 +16,7 @@ from slackwater.testing.invoices import Line, invoice_lines
 SALE = Line(quantity=10, price="2.00")
 OTHER = replace(SALE, code="20002", quantity=1)
 BACK = Line(invoice="C500009", quantity=-4, price="2.00", at="2010-12-03 12:00")
-AT = datetime(2010, 12, 3, 12, 0)
+AT = datetime.fromisoformat("2010-12-03T12:00")
 
 
 def played(*lines: Line, rules: MappingRules | None = None) -> YearPlan:

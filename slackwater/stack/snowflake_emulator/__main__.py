@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import sys
+import warnings
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,6 +27,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns at every statement it keeps as text
     logging.getLogger("fakesnow.server").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # how fakesnow fetches every result
     install_rewrites()
     account = EmulatedSnowflake(options)
     s3 = S3Settings()
@@ -69,7 +71,9 @@ def serve(account: EmulatedSnowflake, options: EmulatorOptions) -> None:
             await super().shutdown(sockets)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: None)  # uvicorn raises the signal again at its end; then we still have to close
+        signal.signal(
+            signum, lambda *_: None
+        )  # uvicorn raises the signal again at its end; then we still have to close
     server = InterruptingServer(config)
     server.run()
     account.close()

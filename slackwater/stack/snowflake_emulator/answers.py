@@ -11,7 +11,7 @@ from sqlglot.errors import SqlglotError
 ERRNO_UNSUPPORTED = 2
 """The emulator cannot do this; repeating does not help."""
 ERRNO_CONFLICT = 625
-"""Another transaction holds the rows, or this one was rolled back by the server. Transient: run the transaction again."""
+"""Rows are held by another transaction, or the server rolled this one back. Transient: run the transaction again."""
 ERRNO_CANCELLED = 604
 """The client asked to stop the statement."""
 ERRNO_INTERNAL = 603

@@ -7,30 +7,31 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fakesnow import info_schema, transforms
+from fakesnow import transforms
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.dialect import parse_one
 from sqlglot import Expr, exp
 
-from slackwater.stack.snowflake_emulator import answers, databases, rewrites, session_commands, verdicts
+from slackwater.stack.snowflake_emulator import answers, databases, notes, rewrites, session_commands, verdicts
 from slackwater.stack.snowflake_emulator.merge import run_merge
 from slackwater.stack.snowflake_emulator.transactions import Phase, is_dml
 
 if TYPE_CHECKING:
     from slackwater.stack.snowflake_emulator.session import EmulatedSession
 
-Params = Sequence[Any] | dict[Any, Any] | None
+RawParams = Sequence[Any] | dict[Any, Any] | None
+Params = list[Any] | dict[Any, Any] | None
 
 
-class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's base is untyped in places
+class EmulatedCursor(FakeSnowflakeCursor):
     """fakesnow's cursor under Snowflake's transaction rules."""
 
     _conn: EmulatedSession
 
-    def execute(self, command: str, params: Params = None, *args: Any, **kwargs: Any) -> EmulatedCursor:
+    def execute(self, command: str, params: RawParams = None, *_: Any, **kwargs: Any) -> EmulatedCursor:
         """Run one statement.
 
         Raises:
@@ -41,7 +42,7 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
             session.last_used = time.monotonic()
             try:
                 self._answer(command, kwargs.get("binding_params") or params)
-            except Exception as exc:  # the border: whatever the engine raises becomes an answer with a code
+            except Exception as exc:  # noqa: BLE001  # the border: whatever the engine raises becomes an answer with a code
                 self._fail(exc)
             finally:
                 session.last_used = time.monotonic()
@@ -50,8 +51,8 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
     def _describe_last_sql(self) -> list[Any]:
         with self._conn.lock:
             try:
-                return super()._describe_last_sql()  # type: ignore[no-any-return]
-            except Exception as exc:  # the same border: a failed description aborts DuckDB's transaction too
+                return super()._describe_last_sql()
+            except Exception as exc:  # noqa: BLE001  # the same border: a failed description aborts DuckDB's transaction too
                 return self._fail(exc)
 
     def _fail(self, error: Exception) -> NoReturn:
@@ -60,30 +61,32 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
         if answers.is_fatal(error):
             session.stop_process(str(error))
         translated = answers.translate(error)
-        self._sqlstate = translated.sqlstate
+        self._sqlstate = translated.sqlstate  # type: ignore[assignment]  # upstream infers None
         if session.transaction.phase is Phase.OPEN:
             session.undo()
             session.transaction.abort(str(translated.msg))
         raise translated from error
 
-    def _answer(self, command: str, params: Params) -> None:
+    def _answer(self, command: str, params: RawParams) -> None:
         """Answer without DuckDB where that is enough, else parse, check the transaction and run."""
         self._sqlstate = None
         session = self._conn
         command = self._inline_variables(command)
-        statement = self._administrative(command) or parse_one(command)
+        administrative = self._administrative(command)
+        statement = administrative or parse_one(command)
         if refusal := session.transaction.refusal(statement):
             raise refusal
         if feature := verdicts.refused_feature(command):
             raise answers.unsupported(feature)
         self.check_db_and_schema(statement)
-        bound = list(params) if isinstance(params, tuple) else params
         if isinstance(statement, exp.Transaction | exp.Commit | exp.Rollback):
             self._control(statement)
         elif isinstance(statement, exp.Drop) and str(statement.args.get("kind")).upper() == "DATABASE":
             self._run(databases.drop_database(session, statement), None)
+        elif administrative is not None:
+            self._run(statement, None)
         else:
-            self._run_with_patience(lambda: self._run(parse_again(statement), bound), statement)
+            self._run_with_patience(statement, params)
 
     def _administrative(self, command: str) -> Expr | None:
         """Return the statement that answers session administration, or None when `command` is none."""
@@ -93,7 +96,7 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
                 session.query_tag = changed["QUERY_TAG"] or ""
             return transforms.SUCCESS_NOP.copy() if changed else None
         if verdicts.judge(command) is verdicts.Verdict.NOOP:
-            return transforms.SUCCESS_NOP.copy()  # type: ignore[no-any-return]
+            return transforms.SUCCESS_NOP.copy()
         answer = session_commands.session_answer(command, query_tag=session.query_tag)
         return parse_one(answer) if answer else None
 
@@ -110,18 +113,18 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
         else:
             transaction.close()
 
-    def _run_with_patience(self, run: Callable[[], None], statement: Expr) -> None:
+    def _run_with_patience(self, statement: Expr, params: RawParams) -> None:
         """Run a statement, waiting for rows or catalog entries that another transaction holds.
 
         Snowflake lets a statement wait for a lock; DuckDB raises at once. Waiting is possible while nothing is lost by
         starting over: in autocommit, and for the first statement of a transaction.
         """
         session, deadline, pause = self._conn, time.monotonic() + self._conn.options.conflict_wait_seconds, 0.01
-        if session.transaction.phase is Phase.NONE and not session._autocommit and is_dml(statement):
+        if session.transaction.phase is Phase.NONE and not session.is_autocommit and is_dml(statement):
             session.begin()
         while True:
             try:
-                run()
+                self._run(statement.copy(), _bound(params))  # copies: running changes both, a retry needs them again
                 session.transaction.statement_count += 1
                 return
             except Exception as exc:
@@ -132,7 +135,7 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
             if session.transaction.phase is Phase.OPEN:
                 session.undo()
                 session.begin()
-            time.sleep(pause * random.uniform(0.5, 1.5))
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
             pause = min(pause * 1.6, 0.5)
 
     def _run(self, statement: Expr, params: Params) -> None:
@@ -140,25 +143,22 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
         steps = self._transform_explode(statement)
         is_alone = len(steps) == 1 and not isinstance(statement, exp.Copy)
         if is_alone or self._conn.transaction.phase is Phase.OPEN:
-            self._run_steps(steps, params)
-            return
-        with self._conn.one_transaction():
-            deferred = self._run_steps(steps, params, is_deferring=True)
-        for sql in deferred:
-            self._duck_conn.cursor().execute(sql)
+            noted = self._run_steps(steps, params)
+        else:
+            with self._conn.one_transaction():
+                noted = self._run_steps(steps, params)
+        notes.write_notes(self._duck_conn, noted)
 
-    def _run_steps(self, steps: Sequence[Expr], params: Params, *, is_deferring: bool = False) -> list[str]:
-        """Run statements in order; return the writes to the account database, which a transaction cannot hold too."""
-        session, deferred = self._conn, []
+    def _run_steps(self, steps: Sequence[Expr], params: Params) -> list[str]:
+        """Run statements in order; return the notes to write when their transaction is over."""
+        session = self._conn
+        noted: list[str] = []
         for step in steps:
             prepared = rewrites.prepare(step, warehouse=session.warehouse, role=session.role)
             transformed = self._transform(prepared, params)
-            if is_deferring and (lengths := transformed.args.pop("text_lengths", None)):
-                table = transformed.find(exp.Table)
-                names = (table.catalog or session.database, table.db or session.schema, rewrites.final_name(table.name))
-                deferred.append(info_schema.insert_text_lengths_sql(*names, lengths))
+            noted += notes.take_notes(transformed, database=session.database, schema=session.schema)
             self._execute(transformed, params if transformed.find(exp.Placeholder) else None)
-        return deferred
+        return noted
 
     def _transform_explode(self, expression: Expr) -> list[Expr]:
         """Split a statement where DuckDB needs several; a MERGE stays whole."""
@@ -172,6 +172,5 @@ class EmulatedCursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow's b
         super()._execute(transformed, params)
 
 
-def parse_again(statement: Expr) -> Expr:
-    """Return a fresh copy, because running a statement changes its tree and a retry needs the original."""
-    return statement.copy()
+def _bound(params: RawParams) -> Params:
+    return params.copy() if isinstance(params, dict) else list(params) if params else None

@@ -27,7 +27,8 @@ def database_names(folder: Path) -> list[str]:
 def drop_database(session: EmulatedSession, drop: exp.Drop) -> Expr:
     """Detach a database, delete its file and what the account knows of it; return the select of Snowflake's answer."""
     name = drop.find(exp.Identifier)
-    assert name is not None
+    if name is None:
+        raise ValueError("DROP DATABASE without a name")
     database = name.name if name.quoted else name.name.upper()
     file = session.options.databases_dir / f"{database}.db"
     if not file.exists():
@@ -38,12 +39,11 @@ def drop_database(session: EmulatedSession, drop: exp.Drop) -> Expr:
             errno=2003,
             sqlstate="02000",
         )
-    duck = session._duck_conn.cursor()
+    duck = session.own_cursor()
     duck.execute(f'DETACH "{database}"')
     for table, column in _ACCOUNT_TABLES.items():
         duck.execute(f"DELETE FROM _fs_global._fs_information_schema.{table} WHERE {column} = ?", [database])
     for path in (file, file.with_name(file.name + ".wal")):
         path.unlink(missing_ok=True)
-    if session.database == database:
-        session.database, session._schema, session.database_set, session.schema_set = None, None, False, False
+    session.forget_database(database)
     return exp.select(exp.alias_(exp.Literal.string(f"{database} successfully dropped."), "status"))

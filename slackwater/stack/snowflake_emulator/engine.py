@@ -32,7 +32,7 @@ _COLUMNS_VIEW_PATCHES = (
 )
 
 
-class EmulatedSnowflake(FakeSnow):  # type: ignore[misc]  # fakesnow's base is untyped in places
+class EmulatedSnowflake(FakeSnow):
     """fakesnow's account object over files, with limits and our sessions."""
 
     def __init__(self, options: EmulatorOptions) -> None:
@@ -53,7 +53,9 @@ class EmulatedSnowflake(FakeSnow):  # type: ignore[misc]  # fakesnow's base is u
             self.connect(name).close()
             logger.info("reopened database %s", name)
 
-    def connect(self, database: str | None = None, schema: str | None = None, *_: Any, **kwargs: Any) -> EmulatedSession:
+    def connect(
+        self, database: str | None = None, schema: str | None = None, *_: Any, **kwargs: Any
+    ) -> EmulatedSession:
         """Open a session; its database and schema are created when they do not exist."""
         with self._connecting:  # two first logins must not both attach the same database file
             session = EmulatedSession(
@@ -97,12 +99,15 @@ def install_rewrites() -> None:
     """Replace the two fakesnow transforms that are wrong for us; the cursor looks them up by name at each statement."""
     casting = transforms.numeric_agg_implicit_cast
 
-    def numeric_aggregate(node: Expr) -> Expr:
-        exact = rewrites.exact_sum(node)
-        return casting(node) if exact is None else exact
+    def numeric_agg_implicit_cast(expression: Expr) -> Expr:
+        exact = rewrites.exact_sum(expression)
+        return casting(expression) if exact is None else exact
 
-    transforms.numeric_agg_implicit_cast = numeric_aggregate
-    transforms.create_table_as = lambda node, _connection: node
+    def create_table_as(expression: Expr, duck_conn: duckdb.DuckDBPyConnection) -> Expr:  # noqa: ARG001  # its signature
+        return expression
+
+    transforms.numeric_agg_implicit_cast = numeric_agg_implicit_cast
+    transforms.create_table_as = create_table_as
 
 
 def _open_duckdb(options: EmulatorOptions) -> duckdb.DuckDBPyConnection:

@@ -1,10 +1,9 @@
 """MERGE as one DuckDB statement: atomic, any expression, and an error when two source rows match one target row.
 
-fakesnow emulates MERGE with a temporary table and several statements; that is neither atomic nor does it notice duplicates.
+fakesnow emulates MERGE with a temporary table and several statements: not atomic, and blind to duplicates.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -17,7 +16,9 @@ from slackwater.stack.snowflake_emulator import answers
 _ACTIONS = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
 
 
-def run_merge(connection: duckdb.DuckDBPyConnection, merge: exp.Merge, params: Sequence[Any] | None) -> Expr:
+def run_merge(
+    connection: duckdb.DuckDBPyConnection, merge: exp.Merge, params: list[Any] | dict[Any, Any] | None
+) -> Expr:
     """Run a transformed MERGE and return the select of its counts, shaped like Snowflake's answer.
 
     Raises:

@@ -24,7 +24,6 @@ KEPT_ANSWERS = 16
 MAX_KEPT_BYTES = 4 * 2**20
 
 
-
 def session_token(authorization: str | None) -> str:
     """Return the token in `Snowflake Token="..."`, or an empty string."""
     return authorization.partition('"')[2].rstrip('"') if authorization else ""

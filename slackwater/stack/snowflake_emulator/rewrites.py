@@ -68,9 +68,9 @@ def unquote_stage_reference(copy: exp.Copy) -> None:
     if not isinstance(source, exp.Select) or (origin := source.args.get("from_")) is None:
         return
     table = origin.this
-    if isinstance(table, exp.Table) and isinstance(table.this, exp.Literal | exp.Identifier):
-        if table.this.name.startswith("@"):
-            table.set("this", exp.Var(this=table.this.name))
+    name = table.this if isinstance(table, exp.Table) else None
+    if isinstance(name, exp.Literal | exp.Identifier) and name.name.startswith("@"):
+        table.set("this", exp.Var(this=name.name))
 
 
 def answer_session_functions(statement: Expr, *, warehouse: str | None, role: str | None) -> Expr:
@@ -89,7 +89,7 @@ def answer_session_functions(statement: Expr, *, warehouse: str | None, role: st
 def exact_sum(node: Expr) -> Expr | None:
     """Return the node for SUM, unchanged but named as Snowflake names it; None for any other node.
 
-    fakesnow wraps the argument in TRY_CAST(.. AS DOUBLE), which turns exact decimals into floats and bad text into NULL.
+    fakesnow wraps the argument in TRY_CAST(.. AS DOUBLE), which makes exact decimals floats and bad text NULL.
     DuckDB's SUM of a DECIMAL is exact.
     """
     if not isinstance(node, exp.Sum):

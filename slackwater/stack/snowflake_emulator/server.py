@@ -10,6 +10,7 @@ from typing import Any
 
 import fakesnow.server as upstream
 from fakesnow.expr import normalise_ident
+from fakesnow.transforms import SERVER_VERSION
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -35,7 +36,7 @@ _KEPT_ROUTES = {
 def build_app(account: EmulatedSnowflake) -> ASGIApp:
     """Return the ASGI application that serves `account`."""
     upstream.shared_fs = account
-    upstream.sessions = account.sessions
+    upstream.sessions = account.sessions  # type: ignore[assignment]  # ours are subclasses
     own = [
         Route("/health", _health, methods=["GET"]),
         Route("/session/v1/login-request", _login(account), methods=["POST"]),
@@ -79,7 +80,7 @@ def _login_data(session: EmulatedSession, token: str, *, autocommit: bool) -> di
     return {
         "token": token,
         "masterToken": token,
-        "serverVersion": upstream.SERVER_VERSION,
+        "serverVersion": SERVER_VERSION,
         "parameters": [
             {"name": "AUTOCOMMIT", "value": autocommit},
             {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},

@@ -1,11 +1,13 @@
 """One client session: fakesnow's connection plus a lock, its transaction and what the client said at login."""
 
+from __future__ import annotations
+
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -19,7 +21,7 @@ logger = logging.getLogger(__name__)
 EXIT_ENGINE_BROKEN = 70
 
 
-class EmulatedSession(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesnow's base is untyped in places
+class EmulatedSession(FakeSnowflakeConnection):
     """A session as the server keeps it by token.
 
     Attributes:
@@ -39,10 +41,10 @@ class EmulatedSession(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesno
         self.role: str | None = None
         self.peer: tuple[str, int] | None = None
         self.last_used = time.monotonic()
-        self.peers: "dict[str, EmulatedSession]" = {}
+        self.peers: dict[str, EmulatedSession] = {}
 
     def cursor(self, cursor_class: Any = None) -> EmulatedCursor:
-        """Return a cursor of this session."""
+        """Return a cursor of this session; rows are tuples whatever class is asked for."""
         return EmulatedCursor(conn=self, duck_conn=self._duck_conn, use_dict_result=False)
 
     def autocommit(self, mode: bool) -> None:
@@ -55,6 +57,20 @@ class EmulatedSession(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesno
         with self.lock:
             self.undo()
             super().close(retry)
+
+    @property
+    def is_autocommit(self) -> bool:
+        """Whether a statement outside a transaction commits itself."""
+        return bool(self._autocommit)
+
+    def own_cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return another DuckDB connection to the same databases, outside this session's transaction."""
+        return self._duck_conn.cursor()
+
+    def forget_database(self, database: str) -> None:
+        """Leave `database` if it is the current one, because it is gone."""
+        if self.database == database:
+            self.database, self._schema, self.database_set, self.schema_set = None, None, False, False
 
     @property
     def is_busy(self) -> bool:
@@ -87,10 +103,8 @@ class EmulatedSession(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesno
     def undo(self) -> None:
         """Roll back in DuckDB, whatever state it is in."""
         self._in_transaction = False
-        try:
+        with suppress(duckdb.Error):  # no transaction is active, or the connection is closed: nothing to undo
             self._duck_conn.rollback()
-        except duckdb.Error:
-            pass  # no transaction is active, or the connection is closed: nothing to undo
 
     def interrupt(self) -> None:
         """Stop the running statement; it fails with errno 604."""

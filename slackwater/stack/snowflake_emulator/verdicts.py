@@ -7,11 +7,13 @@ run suggest that streams were tested.
 import re
 from enum import Enum
 
-_LEAD = r"(?is)^(?:\s|/\*.*?\*/|--[^\n]*(?:\n|$))*"
+_GAP = r"(?:\s|/\*.*?\*/|--[^\n]*(?:\n|$))"
+_LEAD = r"(?is)^" + _GAP + "*"
 _DDL = r"(?:CREATE(?:\s+OR\s+(?:REPLACE|ALTER))?|ALTER|DROP|SHOW|DESCRIBE|DESC|UNDROP|EXECUTE)\s+"
 
 _DOES_NOTHING = (
-    _LEAD + r"(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+(?:WAREHOUSE|ROLE|RESOURCE\s+MONITOR|STORAGE\s+INTEGRATION)\b",
+    _LEAD
+    + r"(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+(?:WAREHOUSE|ROLE|RESOURCE\s+MONITOR|STORAGE\s+INTEGRATION)\b",
     _LEAD + r"(?:GRANT|REVOKE)\s",
     _LEAD + r"USE\s+(?:SECONDARY\s+ROLES|ROLE|WAREHOUSE)\b",
 )
@@ -38,7 +40,7 @@ _REFUSED = {
     "REMOVE": r"(?:REMOVE|RM)\s+['@]",
     "GET": r"GET\s+['@]",
     "INSERT ALL": r"INSERT\s+(?:OVERWRITE\s+)?(?:ALL|FIRST)\b",
-    "Snowflake Scripting": r"(?:DECLARE\b|BEGIN\s+(?!TRANSACTION\b|WORK\b|NAME\b|;|$)\S)",
+    "Snowflake Scripting": r"(?:DECLARE\b|BEGIN" + _GAP + r"+(?!TRANSACTION\b|WORK\b|NAME\b|;|/\*|--)\S)",
 }
 
 _NOOP_PATTERNS = tuple(re.compile(pattern) for pattern in _DOES_NOTHING)

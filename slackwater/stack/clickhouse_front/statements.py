@@ -14,6 +14,7 @@ _TOKEN = re.compile(
     |(?P<other>.)""",
     re.X | re.S,
 )
+_FORMAT_NAME = re.compile(rb"\s+(\w+)[ \t]*(?:\r?\n|;)?")
 _INSERT_HEAD_LIMIT_BYTES = 256 * 1024
 
 _REFUSED_ENGINE = re.compile(
@@ -22,10 +23,17 @@ _REFUSED_ENGINE = re.compile(
 _REFUSED_OTHERWISE = (
     (re.compile(r"(?i)\bON\s+CLUSTER\b"), "ON CLUSTER"),
     (re.compile(r"(?i)^\s*SYSTEM\s+(SHUTDOWN|KILL|RELOAD\s+CONFIG|START\s+LISTEN|STOP\s+LISTEN)\b"), "SYSTEM command"),
-    (re.compile(r"(?i)^\s*(?:CREATE|ALTER|DROP)\s+(?:OR\s+REPLACE\s+)?(USER|ROLE|QUOTA|ROW\s+POLICY)\b"), "access control"),
+    (
+        re.compile(r"(?i)^\s*(?:CREATE|ALTER|DROP)\s+(?:OR\s+REPLACE\s+)?(USER|ROLE|QUOTA|ROW\s+POLICY)\b"),
+        "access control",
+    ),
     (re.compile(r"(?i)^\s*(GRANT|REVOKE)\s"), "access control"),
 )
-_DEFINES = re.compile(r"(?i)^\s*(CREATE|ATTACH|ALTER|DROP|DETACH|RENAME|EXCHANGE|TRUNCATE|OPTIMIZE|SYSTEM|GRANT|REVOKE)\b")
+_DEFINES = re.compile(
+    r"(?i)^\s*(CREATE|ATTACH|ALTER|DROP|DETACH|RENAME|EXCHANGE|TRUNCATE|OPTIMIZE|SYSTEM|GRANT|REVOKE)\b"
+)
+_LEADING_COMMENTS = re.compile(r"(?s)^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)+")
+_TAIL_CHARACTERS = 2_000
 _LAST_FORMAT = re.compile(r"(?i)\bFORMAT\s+(\w+)\s*(?:SETTINGS\s[^'\"`]*)?;?\s*$")
 
 
@@ -44,7 +52,11 @@ class InsertHead:
     data_offset: int
 
 
-def find_insert_head(head: bytes, *, is_complete: bool) -> InsertHead | None | bool:
+class NeedMoreBytes(Exception):  # noqa: N818  # a signal, not an error
+    """The bytes seen so far do not tell yet what the statement is."""
+
+
+def find_insert_head(head: bytes, *, is_complete: bool) -> InsertHead | None:
     """Look for `INSERT INTO ... FORMAT name` at the start of a request.
 
     Args:
@@ -52,22 +64,29 @@ def find_insert_head(head: bytes, *, is_complete: bool) -> InsertHead | None | b
         is_complete: No more bytes will come.
 
     Returns:
-        The head; None when the statement carries no FORMAT data; False when more bytes are needed to tell.
+        The head, or None when the statement carries no FORMAT data.
+
+    Raises:
+        NeedMoreBytes: Call again with more.
     """
     words = _top_level_words(head)
     first = next(words, None)
+    if first is None and not is_complete:
+        raise NeedMoreBytes
     if first is None or first[0].upper() != b"INSERT":
-        return None if first is not None or is_complete else False
+        return None
     for word, start, end in words:
         name = word.upper()
         if name in (b"VALUES", b"SELECT", b"WITH", b"WATCH"):
             return None
         if name == b"FORMAT":
-            match = re.compile(rb"\s+(\w+)[ \t]*(\r?\n|;|$)?").match(head, end)
-            if match is None or (match.end() == len(head) and match.group(2) in (None, b"") and not is_complete):
-                return None if is_complete else False
-            return InsertHead(head[:start].decode(), match.group(1).decode(), match.end())
-    return None if is_complete or len(head) > _INSERT_HEAD_LIMIT_BYTES else False
+            match = _FORMAT_NAME.match(head, end)
+            if (match is None or match.end() == len(head)) and not is_complete:
+                raise NeedMoreBytes
+            return InsertHead(head[:start].decode(), match.group(1).decode(), match.end()) if match else None
+    if is_complete or len(head) > _INSERT_HEAD_LIMIT_BYTES:
+        return None
+    raise NeedMoreBytes
 
 
 def _top_level_words(text: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -84,9 +103,9 @@ def refusal(sql: str) -> str | None:
 
     A failed CREATE of a replicated or queue table leaves metadata with which chDB cannot open its folder any more.
     """
-    plain = _without_literals(sql)
-    if not _DEFINES.match(plain):
+    if not _DEFINES.match(_LEADING_COMMENTS.sub("", sql)):
         return None
+    plain = _without_literals(sql)
     if match := _REFUSED_ENGINE.search(plain):
         return f"ENGINE = {match.group(1)} is not available in the embedded ClickHouse"
     for pattern, what in _REFUSED_OTHERWISE:
@@ -96,16 +115,18 @@ def refusal(sql: str) -> str | None:
 
 
 def output_format(sql: str) -> str | None:
-    """Return the format the query itself asks for, or None."""
-    match = _LAST_FORMAT.search(_without_literals(sql))
+    """Return the format the query itself asks for at its end, or None."""
+    match = _LAST_FORMAT.search(sql[-_TAIL_CHARACTERS:])
     return match.group(1) if match else None
 
 
 def _without_literals(sql: str) -> str:
-    """Blank out comments and string literals (engine names may be quoted identifiers, those stay)."""
+    """Return the statement without comments and string literals; quoted identifiers lose their quotes."""
     kept = []
     for token in _TOKEN.finditer(sql.encode("utf-8", "surrogateescape")):
         text = token.group().decode("utf-8", "replace")
-        is_literal = token.lastgroup == "quoted" and text.startswith("'")
-        kept.append(" " if token.lastgroup == "space" or is_literal else text.strip('`"') if token.lastgroup == "quoted" else text)
-    return "".join(kept)
+        if token.lastgroup == "space" or text.startswith("'"):
+            kept.append(" ")
+        else:
+            kept.append(text.strip('`"') if token.lastgroup == "quoted" else text)
+    return "".join(kept).strip()

@@ -1,0 +1,139 @@
+"""Handmade changes taken through the real ledger, lake and warehouse, for tests of loading, refreshing and publishing.
+
+Only the landing file is left out: rows go to the lake as the append would write them. Values are given as Python
+objects; what is not given is null. LSNs and positions count up, so later calls are newer unless told otherwise.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.snowflake import Warehouse
+from slackwater.entities.model import changelog_schema, load_entity
+from slackwater.ledger.model import BatchLease, RefreshLease, SeenObject, object_id
+from slackwater.ledger.store import Ledger
+from slackwater.naming import MART_SET
+from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, RUN_RESULTS, NodeResult, read_run_results
+from slackwater.warehouse.load import LoadResult, load_batch
+from slackwater.warehouse.refresh import Refresh, start_refresh
+
+Value = str | int | bool | Decimal | datetime | None
+Change = Mapping[str, Value]
+
+ACTOR = "test"
+DEFAULT_TIME = datetime(2010, 12, 1, 8, 0)
+
+
+@dataclass
+class WarehousePath:
+    """One ledger, lake and warehouse, and a counter of source positions."""
+
+    ledger: Ledger
+    lake: Lake
+    warehouse: Warehouse
+    _next_position: int = 1
+
+    def land(self, entity: str, changes: Sequence[Change]) -> str:
+        """Append changes to the lake as one batch of one object; return the batch's id, in state `landed`."""
+        first = self._next_position
+        last = first + len(changes) - 1
+        self._next_position = last + 1
+        partition = f"shop.{entity}+0"
+        key = f"cdc/{entity}/date=2010-12-01/hour=00/{partition}+{first}-{last}.parquet"
+        seen = SeenObject(
+            object_id("landing", key, str(first)), "landing", key, str(first), 1, entity, partition, first, last
+        )
+        self.ledger.record_objects([seen], actor=ACTOR)
+        batch_id = self.ledger.seal(entity, [seen.object_id], actor=ACTOR)
+        if batch_id is None:
+            raise AssertionError("somebody else sealed the test's object")
+        lease = self.claim(batch_id)
+        rows = changelog_rows(entity, changes, batch_id=batch_id, source=seen)
+        snapshot_id = None
+        if changes:
+            snapshot_id = self.lake.append_batch_rows(entity, rows, batch_id=batch_id).snapshot_id
+        self.ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=len(changes))
+        self.ledger.release(lease)
+        return batch_id
+
+    def claim(self, batch_id: str) -> BatchLease:
+        """Take the batch's lease, which nobody else may hold."""
+        lease = self.ledger.claim_batch(batch_id, actor=ACTOR)
+        if lease is None:
+            raise AssertionError(f"batch {batch_id} is loaded or held by somebody else")
+        return lease
+
+    def load(self, entity: str, *changes: Change) -> LoadResult:
+        """Land changes and load them into raw."""
+        batch_id = self.land(entity, changes)
+        return load_batch(
+            batch_id,
+            ledger=self.ledger,
+            lake=self.lake,
+            warehouse=self.warehouse,
+            lease=self.claim(batch_id),
+            actor=ACTOR,
+        )
+
+    def start(self) -> tuple[Refresh, RefreshLease]:
+        """Claim the mart set and start a refresh; there must be something to do."""
+        lease = self.ledger.claim_refresh(MART_SET, actor=ACTOR)
+        if lease is None:
+            raise AssertionError("somebody else refreshes")
+        refresh = start_refresh(ledger=self.ledger, warehouse=self.warehouse, lease=lease)
+        if refresh is None:
+            raise AssertionError("nothing is unpublished")
+        return refresh, lease
+
+
+def changelog_rows(entity: str, changes: Sequence[Change], *, batch_id: str, source: SeenObject) -> pa.Table:
+    """Return changes as the append writes them.
+
+    `op`, `lsn` and `at` of a change set its operation (`c`), LSN (its position) and event time.
+    """
+    first = source.first_position or 0
+    rows = []
+    for index, change in enumerate(changes):
+        values = {name: value for name, value in change.items() if name not in {"op", "lsn", "at"}}
+        at = change.get("at") or change.get("updated_at") or change.get("created_at") or DEFAULT_TIME
+        if not isinstance(at, datetime):
+            raise AssertionError(f"the event time must be a datetime, not {at!r}")
+        place = {
+            "__op": change.get("op", "c"),
+            "__ts_ms": at,
+            "__source_ts_ms": at,
+            "__source_lsn": change.get("lsn", first + index),
+            "_batch_id": batch_id,
+            "_file_name": source.key,
+            "_object_id": source.object_id,
+            "_epoch": source.epoch,
+            "_source_partition": source.source_partition,
+            "_position": first + index,
+            "date": at.date(),
+        }
+        rows.append(values | place)
+    return pa.Table.from_pylist(rows, schema=changelog_schema(load_entity(entity)))
+
+
+def run_dbt(arguments: Sequence[str], *, env: Mapping[str, str], target_dir: Path) -> tuple[NodeResult, ...]:
+    """Run dbt in a process of its own and return what its nodes did; a failed node is a result, not an error."""
+    (target_dir / RUN_RESULTS).unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", *arguments],
+        env={**os.environ, **env, **DBT_ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if not (target_dir / RUN_RESULTS).exists():
+        raise AssertionError(f"dbt stopped early (exit {done.returncode}):\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+    return read_run_results(target_dir / RUN_RESULTS)

@@ -1,0 +1,194 @@
+"""Publishing: one transaction, only rows that differ, one publication per refresh, and only for tested refreshes."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.snowflake import Warehouse
+from slackwater.errors import IllegalTransition, LeaseLost, TerminalError
+from slackwater.ledger.model import RefreshState
+from slackwater.ledger.store import Ledger
+from slackwater.testing.warehouse_path import WarehousePath
+from slackwater.warehouse.marts import Mart
+from slackwater.warehouse.publish import PublishedMart, publish, write_publication
+
+pytestmark = pytest.mark.integration
+
+MART = Mart("sales", (("day", "date"), ("amount", "number(18,2)"), ("note", "varchar")), ("day",))
+
+WORKER = """
+import json, sys, time
+from slackwater.clients.snowflake import Warehouse
+from slackwater.errors import TransientError
+from slackwater.settings import WarehouseSettings
+from slackwater.warehouse.marts import Mart
+from slackwater.warehouse.publish import write_publication
+from slackwater.warehouse.refresh import Refresh
+given, start = json.loads(sys.argv[1]), float(sys.argv[2])
+mart = Mart("sales", (("day", "date"), ("amount", "number(18,2)"), ("note", "varchar")), ("day",))
+refresh = Refresh(given["refresh_id"], given["mart_set"], given["bounds"], None, (), {})
+with Warehouse(WarehouseSettings()) as warehouse:
+    warehouse.connect()
+    time.sleep(max(0.0, start - time.time()))
+    try:
+        print(json.dumps({"was": write_publication(warehouse, refresh, marts=(mart,)).was_already_published}))
+    except TransientError as error:
+        print(json.dumps({"error": type(error).__name__}))
+"""
+
+
+@pytest.fixture
+def path(sandbox) -> Iterator[WarehousePath]:
+    with Warehouse(sandbox.warehouse) as warehouse, Ledger(sandbox.ledger.dsn) as ledger:
+        warehouse.execute("create table CANDIDATE.SALES (day date, amount number(18,2), note varchar)")
+        warehouse.execute(
+            "create table MARTS.SALES (day date, amount number(18,2), note varchar, publication_id varchar not null)"
+        )
+        yield WarehousePath(ledger, Lake(sandbox.lake, sandbox.s3), warehouse)
+
+
+def _candidate(path: WarehousePath, *rows: tuple[str, str | None, str | None]) -> None:
+    path.warehouse.execute("delete from CANDIDATE.SALES")
+    for row in rows:
+        path.warehouse.execute("insert into CANDIDATE.SALES select ?, ?, ?", row)
+
+
+def _marts(path: WarehousePath) -> list[tuple[object, ...]]:
+    return path.warehouse.query("select day::varchar, amount, note, publication_id from MARTS.SALES order by day")
+
+
+def _started(path: WarehousePath):
+    path.load("orders", {"id": 1, "created_at": datetime(2010, 12, 1)})
+    return path.start()
+
+
+def _published(path: WarehousePath):
+    refresh, lease = _started(path)
+    path.ledger.mark_tested(lease, refresh.refresh_id)
+    done = publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
+    path.ledger.release_refresh(lease)
+    return done
+
+
+def test_only_rows_that_differ_are_written_and_the_others_keep_their_publication(path):
+    _candidate(
+        path,
+        ("2010-12-01", "1.00", None),
+        ("2010-12-02", "2.00", "same"),
+        ("2010-12-03", "3.00", "goes"),
+        ("2010-12-04", None, None),
+    )
+    first = _published(path)
+    _candidate(
+        path,
+        ("2010-12-01", "1.01", None),
+        ("2010-12-02", "2.00", "same"),
+        ("2010-12-04", None, None),
+        ("2010-12-05", "5.00", "new"),
+    )
+
+    second = _published(path)
+
+    one, two = first.publication_id, second.publication_id
+    assert one != two
+    assert _marts(path) == [
+        ("2010-12-01", Decimal("1.01"), None, two),
+        ("2010-12-02", Decimal("2.00"), "same", one),
+        ("2010-12-04", None, None, one),
+        ("2010-12-05", Decimal("5.00"), "new", two),
+    ]
+    assert first.marts == (PublishedMart("sales", 0, 4),)
+    assert second.marts == (PublishedMart("sales", 2, 2),)
+    assert path.warehouse.query(
+        "select publication_id, publication_seq, rows_deleted, rows_inserted from MARTS.PUBLICATION order by 2"
+    ) == [(one, 1, 0, 4), (two, 2, 2, 2)]
+    assert path.warehouse.query("select publication_id, publication_seq, refresh_id from MARTS.PUBLICATION_CURRENT") == [
+        (two, 2, second.refresh_id)
+    ]
+    assert path.ledger.refresh(second.refresh_id).state is RefreshState.PUBLISHED
+
+
+def test_publishing_again_changes_nothing_and_gives_the_same_answer(path):
+    _candidate(path, ("2010-12-01", "1.00", None))
+    refresh, lease = _started(path)
+    path.ledger.mark_tested(lease, refresh.refresh_id)
+    first = write_publication(path.warehouse, refresh, marts=(MART,))
+    _candidate(path, ("2010-12-01", "9.99", None))  # what a repetition must not pick up
+
+    again = publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
+    third = publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
+
+    assert (first.was_already_published, again.was_already_published, third.was_already_published) == (False, True, True)
+    assert (again.publication_id, again.marts) == (first.publication_id, first.marts)
+    assert _marts(path) == [("2010-12-01", Decimal("1.00"), None, first.publication_id)]
+    assert path.ledger.refresh(refresh.refresh_id).state is RefreshState.PUBLISHED
+
+
+def test_a_refresh_that_the_gate_has_not_passed_is_not_published(path):
+    _candidate(path, ("2010-12-01", "1.00", None))
+    refresh, lease = _started(path)
+
+    with pytest.raises(IllegalTransition, match="expected tested"):
+        publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
+    path.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["volume"])
+    with pytest.raises(IllegalTransition, match="rejected"):
+        publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
+
+    assert _marts(path) == []
+    assert path.warehouse.scalar("select count(*) from MARTS.PUBLICATION") == 0
+
+
+def test_a_failure_on_the_way_leaves_marts_as_they_were(path):
+    _candidate(path, ("2010-12-01", "1.00", None))
+    _published(path)
+    before = (_marts(path), path.warehouse.query("select * from MARTS.PUBLICATION_CURRENT"))
+    _candidate(path, ("2010-12-02", "2.00", None))
+    refresh, _ = _started(path)
+    missing = Mart("absent", (("day", "date"),), ("day",))
+
+    with pytest.raises(TerminalError, match="ABSENT"):
+        write_publication(path.warehouse, refresh, marts=(MART, missing))
+
+    assert (_marts(path), path.warehouse.query("select * from MARTS.PUBLICATION_CURRENT")) == before
+
+
+def test_an_older_refresh_cannot_publish_once_a_newer_one_has_started(path):
+    _candidate(path, ("2010-12-01", "1.00", None))
+    older, lease = _started(path)
+    path.ledger.mark_rejected(lease, older.refresh_id, reasons=["test"])
+    path.ledger.release_refresh(lease)
+    newer, _ = _started(path)
+
+    with pytest.raises(LeaseLost, match=newer.refresh_id):
+        write_publication(path.warehouse, older, marts=(MART,))
+
+    assert _marts(path) == []
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_two_processes_that_publish_at_once_give_one_publication(path, sandbox, round_number):
+    _candidate(path, *((f"2010-12-{day:02d}", "1.00", None) for day in range(1, 29)))
+    refresh, _ = _started(path)
+    given = json.dumps({key: value for key, value in asdict(refresh).items() if key in {"refresh_id", "mart_set", "bounds"}})
+    start = time.time() + 3.0
+
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, given, str(start)], env=sandbox.env, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    answers = [json.loads(worker.communicate(timeout=90)[0]) for worker in workers]
+
+    assert sorted(str(answer.get("was", "lost")) for answer in answers) in (["False", "True"], ["False", "lost"])
+    assert path.warehouse.scalar("select count(*) from MARTS.SALES") == 28
+    assert path.warehouse.query("select publication_seq, rows_inserted from MARTS.PUBLICATION") == [(1, 28)]
+    assert path.warehouse.scalar("select publication_seq from MARTS.PUBLICATION_CURRENT") == 1
