@@ -294,11 +294,14 @@ def _snapshot_of(table: Table, batch_id: str) -> Snapshot | None:
 
 
 def _is_history_complete(table: Table, *, since: datetime | None) -> bool:
-    """Say whether every commit to main since a time (None: ever) is still among the ancestors."""
+    """Say whether every commit to main since a time (None: ever) is still among the ancestors.
+
+    Expiry cuts the link to the parent (pyiceberg 0.12), so a first snapshot is known by its sequence number.
+    """
     oldest = None
     for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
         oldest = snapshot
-    if oldest is None or oldest.parent_snapshot_id is None:
+    if oldest is None or (oldest.parent_snapshot_id is None and oldest.sequence_number == 1):
         return True
     return since is not None and datetime.fromtimestamp(oldest.timestamp_ms / 1000, UTC) < since - CLOCK_SKEW
 

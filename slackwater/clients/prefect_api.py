@@ -41,7 +41,10 @@ class PrefectApi:
         key = settings.api_key.get_secret_value() if settings.api_key else None
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(
-            base_url=settings.api_url.rstrip("/") + "/", timeout=settings.timeout_seconds, headers=headers, trust_env=False
+            base_url=settings.api_url.rstrip("/") + "/",
+            timeout=settings.timeout_seconds,
+            headers=headers,
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:

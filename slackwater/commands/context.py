@@ -37,7 +37,9 @@ def require_profile() -> Profile:
 
 def adopt_stack_environment() -> None:
     """Take the environment of this directory's stack, unless the caller chose systems by SLACKWATER_* variables."""
-    chosen = [name for name in os.environ if name.startswith("SLACKWATER_") and not name.startswith("SLACKWATER_STACK_")]
+    chosen = [
+        name for name in os.environ if name.startswith("SLACKWATER_") and not name.startswith("SLACKWATER_STACK_")
+    ]
     if chosen:
         return
     profile = load_profile(stack_home())

@@ -93,9 +93,7 @@ def _reconcile(systems: Systems) -> FlowRun:
     return run
 
 
-def _print_results(
-    systems: Systems, ledger: LedgerStatus, reconciliation: FlowRun, *, is_quiet: bool
-) -> bool:
+def _print_results(systems: Systems, ledger: LedgerStatus, reconciliation: FlowRun, *, is_quiet: bool) -> bool:
     """Print the metrics and one line per check; return whether all is well."""
     _headline("Daily business metrics (marts.daily_business_metrics)")
     with Warehouse(systems.warehouse, query_tag="slackwater demo") as warehouse:
@@ -126,7 +124,10 @@ def _read_checks(report: Path) -> list[Mapping[str, str]]:
     if not report.is_file():
         return []
     found = json.loads(report.read_text())["checks"]
-    return [{name: str(check[name] or "") for name in ("dataset", "column", "name", "outcome", "message")} for check in found]
+    return [
+        {name: str(check[name] or "") for name in ("dataset", "column", "name", "outcome", "message")}
+        for check in found
+    ]
 
 
 def _mark(is_well: bool) -> str:
@@ -136,7 +137,10 @@ def _mark(is_well: bool) -> str:
 def _print_addresses(systems: Systems, seconds: float) -> None:
     reports = systems.quality.reports_dir
     _headline(f"Done in {seconds:.0f} s")
-    for title, path in (("Scan report", reports / "scans" / "latest.html"), ("Reconciliation", _newest(reports, "recon*"))):
+    for title, path in (
+        ("Scan report", reports / "scans" / "latest.html"),
+        ("Reconciliation", _newest(reports, "recon*")),
+    ):
         if path is not None and path.is_file():
             out.print(f"  {title + ':':<16}{path.resolve().as_uri()}", markup=False)
     out.print(f"  {'Prefect UI:':<16}{systems.events.ui_url}", markup=False)
@@ -147,4 +151,3 @@ def _print_addresses(systems: Systems, seconds: float) -> None:
 def _newest(folder: Path, pattern: str) -> Path | None:
     pages = [page for found in folder.glob(pattern) for page in found.rglob("*.html")]
     return max(pages, key=lambda page: page.stat().st_mtime, default=None)
-

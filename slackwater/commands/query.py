@@ -92,7 +92,9 @@ def _read_postgres(dsn: str, query: str) -> Answer:
         cursor = connection.execute(query.encode())
         if cursor.description is None:
             return Answer((), ())
-        return Answer(tuple(column.name for column in cursor.description), tuple(tuple(row) for row in cursor.fetchall()))
+        return Answer(
+            tuple(column.name for column in cursor.description), tuple(tuple(row) for row in cursor.fetchall())
+        )
 
 
 def _read_shop(systems: Systems, query: str) -> Answer:

@@ -30,7 +30,9 @@ def replay(
     slice_by: Annotated[SliceBy, typer.Option("--slice", help="How much source time one file holds.")] = SliceBy.DAY,
     speed: Annotated[
         float | None,
-        typer.Option("--speed", help="Source seconds per second, for example 86400 = a day per second. Default: no wait."),
+        typer.Option(
+            "--speed", help="Source seconds per second, for example 86400 = a day per second. Default: no wait."
+        ),
     ] = None,
 ) -> None:
     """Replay real sales (UCI Online Retail, 2010-12-01 to 2011-12-09) into the system.
@@ -51,7 +53,12 @@ def replay(
 
 
 def play(
-    systems: Systems, *, from_date: date | None, to_date: date, slice_by: SliceBy = SliceBy.DAY, speed: float | None = None
+    systems: Systems,
+    *,
+    from_date: date | None,
+    to_date: date,
+    slice_by: SliceBy = SliceBy.DAY,
+    speed: float | None = None,
 ) -> ReplayReport:
     """Replay with one progress line per slice."""
     landing = systems.landing
@@ -72,7 +79,9 @@ def print_report(report: ReplayReport) -> None:
     """Print what the replay did: every input line is in exactly one class."""
     tally = report.chosen
     out.print(f"Replayed {tally.start:%Y-%m-%d} to {tally.end:%Y-%m-%d %H:%M} in {report.seconds:.1f} s: ", end="")
-    out.print(f"{report.file_count} files, {sum(report.sent_rows.values())} changes, {report.fed_rows} rows new to ClickHouse.")
+    out.print(
+        f"{report.file_count} files, {sum(report.sent_rows.values())} changes, {report.fed_rows} rows new to ClickHouse."
+    )
     lines = Table(title="Every input line of this range, in exactly one class")
     for title in ("class", "lines", "value"):
         lines.add_column(title, justify="left" if title == "class" else "right")

@@ -34,7 +34,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def status(
     as_document: AsJson = False,
     is_waiting: Annotated[bool, typer.Option("--wait", help="Return when nothing is in flight any more.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Longest wait in seconds; then exit status 1.")] = 900,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Longest wait in seconds; then exit status 1.")
+    ] = 900,
 ) -> None:
     """Show where every file and batch is, what is quarantined and why, and how the last refresh ended."""
     systems = current_systems()
@@ -87,7 +89,9 @@ def batches_show(
         _print_json(found)
         return
     one = found.batch
-    out.print(f"Batch {one.batch_id} of {one.entity}: {one.state}, {one.rows} rows, attempt {one.attempt}", markup=False)
+    out.print(
+        f"Batch {one.batch_id} of {one.entity}: {one.state}, {one.rows} rows, attempt {one.attempt}", markup=False
+    )
     print_rows(
         ("file", "bytes", "positions", "state", "skipped because"),
         [(o.key, o.size_bytes, f"{o.first_position}-{o.last_position}", o.state, o.reason) for o in found.objects],

@@ -52,7 +52,7 @@ def read_marts(
     conditions, params = ["1 = 1"], list[Scalar]()
     for operator, bound in ((">=", from_date), ("<=", to_date)):
         if bound:
-            conditions.append(f"date {operator} ?::date")
+            conditions.append(f"date {operator} cast(? as date)")
             params.append(bound.isoformat())
     rows = warehouse.query(
         f"select date, {', '.join(names)} from MARTS.DAILY_BUSINESS_METRICS where {' and '.join(conditions)}", params

@@ -152,7 +152,10 @@ def json_bytes(rows: pa.Table) -> bytes:
     """Return rows as gzipped JSON lines, the gzip header without a time or a name."""
     table = pa.table({name: _json_column(name, rows.column(name)) for name in rows.column_names})
     lines = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in table.to_pylist())
-    return gzip.compress(lines.encode(), compresslevel=6, mtime=0)
+    sink = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=sink, compresslevel=6, mtime=0) as file:
+        file.write(lines.encode())
+    return sink.getvalue()
 
 
 def _json_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -187,7 +187,7 @@ def _play_range(
             rows = sum(counts.sent_rows.values())
             on_slice(SliceDone(part, part.end_us - whole.start_us, whole.end_us - whole.start_us, counts.files, rows))
     # The range is done to its end, quiet hours and days included.
-    for column in ("shop_until", "files_until", *(("feed_until",) if session.feed else ())):
+    for column in ("shop_until", "files_until", *(("feed_until",) if session.feed is not None else ())):
         advance(session.connection, column, whole.end_us)
     session.connection.commit()
 

@@ -117,6 +117,7 @@ end $$"""
     return (
         f"create table if not exists shop_history.{name} (\n    history_id bigint generated always as identity"
         f" primary key,\n    operation text not null,\n    event_time timestamp not null,\n{typed}\n)",
+        f"create index if not exists {name}_versions on shop_history.{name} ({entity.key}, event_time, history_id)",
         function,
         *triggers,
     )

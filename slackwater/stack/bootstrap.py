@@ -177,7 +177,10 @@ def sweep_landing(systems: Systems) -> str:
     from slackwater.landing.sweep import sweep
     from slackwater.ledger.store import Ledger
 
-    with Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds) as ledger, EventBus(systems.events) as bus:
+    with (
+        Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds) as ledger,
+        EventBus(systems.events) as bus,
+    ):
         report = sweep(
             ledger=ledger, store=ObjectStore(systems.s3), bus=bus, settings=systems.landing, actor="stack.keeper"
         )

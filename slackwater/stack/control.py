@@ -175,7 +175,9 @@ class _Starter:
 
     def _start(self, names: Sequence[str], wanted: Sequence[str]) -> None:
         states = self._remote.processes()
-        idle = [name for name in names if name in wanted and states[name].state not in ("RUNNING", "STARTING", "BACKOFF")]
+        idle = [
+            name for name in names if name in wanted and states[name].state not in ("RUNNING", "STARTING", "BACKOFF")
+        ]
         _require_free_ports(self._profile, idle)
         for name in idle:
             if name == "keeper":

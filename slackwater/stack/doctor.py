@@ -143,7 +143,9 @@ def _check_memory(home: Path) -> Finding:
     found = f"{available / 2**30:.1f} GiB available"
     if available >= LEAST_MEMORY_BYTES or supervisor.is_running(supervisor.socket_path(home)):
         return Finding("Memory", Verdict.OK, found)
-    return Finding("Memory", Verdict.PROBLEM, found, f"the stack wants about {LEAST_MEMORY_BYTES // 2**30} GiB; end something")
+    return Finding(
+        "Memory", Verdict.PROBLEM, found, f"the stack wants about {LEAST_MEMORY_BYTES // 2**30} GiB; end something"
+    )
 
 
 def _check_java() -> Finding:
@@ -170,5 +172,8 @@ def _check_services(home: Path) -> Finding:
     if not ill:
         return Finding("Services", Verdict.OK, "all healthy")
     return Finding(
-        "Services", Verdict.PROBLEM, f"not healthy: {', '.join(ill)}", f"slackwater stack logs {ill[0]}; slackwater stack up"
+        "Services",
+        Verdict.PROBLEM,
+        f"not healthy: {', '.join(ill)}",
+        f"slackwater stack logs {ill[0]}; slackwater stack up",
     )

@@ -98,11 +98,7 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         inherited: The caller's environment.
     """
     basics = {name: inherited[name] for name in ("LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "TERM") if name in inherited}
-    passed = {
-        name: value
-        for name, value in inherited.items()
-        if name.startswith(TUNING_PREFIXES)
-    }
+    passed = {name: value for name, value in inherited.items() if name.startswith(TUNING_PREFIXES)}
     return {
         **basics,
         **full_environment(profile),

@@ -20,7 +20,9 @@ def last_lines(log_file: Path, *, count: int) -> list[str]:
 
 def follow(log_files: Mapping[str, Path], *, poll_seconds: float = 0.5) -> Iterator[tuple[str, str]]:
     """Yield (service, line) for every line that is appended from now on, for ever; survives rotation."""
-    places = {name: (path.stat().st_ino, path.stat().st_size) if path.exists() else (0, 0) for name, path in log_files.items()}
+    places = {
+        name: (path.stat().st_ino, path.stat().st_size) if path.exists() else (0, 0) for name, path in log_files.items()
+    }
     while True:
         for name, path in log_files.items():
             if not path.exists():

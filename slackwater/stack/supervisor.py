@@ -95,7 +95,11 @@ class Supervisor:
         answer: Any = self._call(lambda rpc: rpc.getAllProcessInfo())
         return {
             str(info["name"]): ProcessState(
-                str(info["name"]), str(info["statename"]), int(info["pid"]), str(info["description"]), int(info["start"])
+                str(info["name"]),
+                str(info["statename"]),
+                int(info["pid"]),
+                str(info["description"]),
+                int(info["start"]),
             )
             for info in answer
         }

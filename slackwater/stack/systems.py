@@ -27,7 +27,9 @@ T = TypeVar("T", bound=BaseSettings)
 def read_settings(cls: type[T], environment: Mapping[str, str]) -> T:
     """Build a settings object from the variables of an environment that have its prefix."""
     prefix = str(cls.model_config.get("env_prefix", ""))
-    values = {name.removeprefix(prefix).lower(): value for name, value in environment.items() if name.startswith(prefix)}
+    values = {
+        name.removeprefix(prefix).lower(): value for name, value in environment.items() if name.startswith(prefix)
+    }
     return cls.model_validate({name: value for name, value in values.items() if name in cls.model_fields})
 
 

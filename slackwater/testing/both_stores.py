@@ -19,8 +19,8 @@ from slackwater.naming import raw_table
 Value = str | int | Decimal | datetime | None
 Change = Mapping[str, Value]
 
-LOADED_AT = datetime(2026, 1, 1)
-DEFAULT_TIME = datetime(2010, 12, 1, 8, 0)
+LOADED_AT = datetime(2026, 1, 1)  # noqa: DTZ001 - every store holds UTC without a zone
+DEFAULT_TIME = datetime(2010, 12, 1, 8, 0)  # noqa: DTZ001
 
 
 @dataclass

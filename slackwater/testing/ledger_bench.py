@@ -1,6 +1,7 @@
 """The shortest way from a landing file to a loaded batch, over the real ledger, lake and store; for tests."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from slackwater.clients.events import Payload
 from slackwater.clients.iceberg import Lake
@@ -43,7 +44,7 @@ class Bench:
 
     def record(self, key: str, etag: str, size_bytes: int) -> str:
         """Record an object version without writing anything."""
-        notice = Notice(self.landing.bucket, key, etag, size_bytes, None, None)
+        notice = Notice(self.landing.bucket, key, etag, size_bytes, None, datetime.now(UTC))
         seen = seen_object(notice, prefix=self.landing.prefix, epoch=self.landing.epoch)
         self.ledger.record_objects([seen], actor="test")
         return seen.object_id

@@ -30,11 +30,14 @@ import snowflake.connector
 from snowflake.connector.errors import DatabaseError
 from snowflake.connector.pandas_tools import write_pandas
 
+from slackwater.stack.snowflake_emulator.result_cache import BoundedResultCache
+
 pytestmark = pytest.mark.contract
 
 CONFLICT, DDL_IN_TRANSACTION, ABORTED, UNSUPPORTED = 625, 90230, 90232, 2
 NOT_NULL, DUPLICATE_MERGE_ROW, STAGE_FILE = 100072, 100090, 91016
 START_SECONDS = 60.0
+MIDNIGHT = dt.datetime.fromisoformat("2024-01-01")  # TIMESTAMP_NTZ has no zone
 
 
 def free_port() -> int:
@@ -103,6 +106,7 @@ class Emulator:
             schema=schema,
             network_timeout=30,
             login_timeout=20,
+            platform_detection_timeout_seconds=0,  # else it looks for a cloud's metadata service, for seconds
             **options,
         )
 
@@ -207,6 +211,13 @@ def test_rollback_removes_and_commit_keeps(connection: Any) -> None:
     rows(connection, "insert into tx values (2)")
     rows(connection, "commit")
     assert rows(connection, "select id from tx") == [(2,)]
+
+
+def test_begin_may_carry_a_comment_as_dbt_writes_it(connection: Any) -> None:
+    make_table(connection, "commented", "id number")
+    for sql in ('BEGIN\n/* {"app": "dbt"} */;', "insert into commented values (1)", "/* a */ rollback -- b"):
+        rows(connection, sql)
+    assert rows(connection, "select count(*) from commented") == [(0,)]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +342,7 @@ def test_a_row_held_too_long_is_a_transient_error_in_autocommit(emulator: Emulat
 def test_concurrent_sessions_lose_nothing(emulator: Emulator, connection: Any) -> None:
     make_table(connection, "shared", "worker number, n number")
     make_table(connection, "counter", "n number", "(0)")
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def work(worker: int) -> None:
         try:
@@ -342,7 +353,7 @@ def test_concurrent_sessions_lose_nothing(emulator: Emulator, connection: Any) -
                     rows(own, f"create or replace table t{worker} as select * from shared")
                     rows(own, "create or replace view same_view as select * from shared")
                     rows(own, "select count(*), sum(n) from shared")
-        except BaseException as exc:
+        except Exception as exc:  # noqa: BLE001  # reported by the test itself
             failures.append(exc)
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
@@ -364,10 +375,10 @@ def test_a_killed_client_does_not_hold_its_rows(emulator: Emulator, connection: 
         "c.cursor().execute('begin'); c.cursor().execute('update orphaned set id = 2'); print('held', flush=True)\n"
         "time.sleep(60)\n"
     )
-    client = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-    assert client.stdout is not None and client.stdout.readline() == b"held\n"
-    client.kill()
-    client.wait()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"held\n"
+        client.kill()
     rows(connection, "update orphaned set id = 3")
     assert rows(connection, "select id from orphaned") == [(3,)]
 
@@ -483,7 +494,8 @@ def test_merge_updates_deletes_and_inserts_and_counts(connection: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(
         """
-        merge into target t using (select 1 as id, 9 as v, 'd' as op union all select 2, 8, 'u' union all select 3, 7, 'c') s
+        merge into target t using
+            (select 1 as id, 9 as v, 'd' as op union all select 2, 8, 'u' union all select 3, 7, 'c') s
         on t.id = s.id
         when matched and s.op = 'd' then delete
         when matched then update set t.v = s.v
@@ -509,7 +521,8 @@ def test_merge_refuses_two_source_rows_for_one_target_row(connection: Any) -> No
 def test_a_typed_ctas_keeps_types_and_not_null_and_the_old_table_when_it_fails(connection: Any) -> None:
     rows(
         connection,
-        "create or replace table typed (id number(38,0) not null, a number(10,2), s varchar(20)) as select 1, 2.346, 'x'",
+        "create or replace table typed (id number(38,0) not null, a number(10,2), s varchar(20))"
+        " as select 1, 2.346, 'x'",
     )
     assert rows(connection, "select id, a, s from typed") == [(1, Decimal("2.35"), "x")]
     assert rows(
@@ -528,6 +541,22 @@ def test_a_typed_ctas_keeps_types_and_not_null_and_the_old_table_when_it_fails(c
     assert rows(connection, "select id from typed") == [(1,)]
     rows(connection, "create or replace table typed (id number not null) as select id + 1 as id from typed")
     assert rows(connection, "select id from typed") == [(2,)]
+
+
+def test_a_typed_ctas_with_properties_and_a_comment(connection: Any) -> None:
+    rows(
+        connection,
+        "create or replace transient table described (id number not null, s varchar(9))"
+        " comment = 'it''s' cluster by (id)"
+        " as (select 1, 'x')",
+    )
+    assert rows(connection, "select comment from information_schema.tables where table_name = 'DESCRIBED'") == [
+        ("it's",)
+    ]
+    rows(connection, "create or replace transient table undescribed (id number) as select 1")
+    assert rows(connection, "select comment from information_schema.tables where table_name = 'UNDESCRIBED'") == [
+        (None,)
+    ]
 
 
 def test_schema_qualified_temporary_tables_work(connection: Any) -> None:
@@ -550,7 +579,8 @@ def test_information_schema_gives_precision(connection: Any) -> None:
     assert rows(
         connection,
         "select column_name, data_type, numeric_precision, numeric_scale, datetime_precision is not null"
-        " from information_schema.columns where table_schema = 'RAW' and table_name = 'PRECISE' order by ordinal_position",
+        " from information_schema.columns where table_schema = 'RAW' and table_name = 'PRECISE'"
+        " order by ordinal_position",
     ) == [
         ("ID", "NUMBER", 38, 0, False),
         ("A", "NUMBER", 12, 4, False),
@@ -570,7 +600,7 @@ def test_insert_overwrite_is_atomic(connection: Any) -> None:
 
 def test_bound_parameters_and_arrow_results(connection: Any) -> None:
     make_table(connection, "bound", "id number, t timestamp_ntz, a number(10,2)")
-    moment = dt.datetime(2024, 2, 3, 4, 5, 6, 789000)
+    moment = dt.datetime.fromisoformat("2024-02-03T04:05:06.789")
     connection.cursor().executemany(
         "insert into bound values (%s, %s, %s)", [(n, moment, Decimal("1.50")) for n in range(3)]
     )
@@ -600,9 +630,7 @@ def parquet_rows(first: int, count: int) -> pa.Table:
         {
             "id": pa.array(ids, pa.int64()),
             "total_amount": pa.array([Decimal(i) / 4 for i in ids], pa.decimal128(10, 2)),
-            "created_at": pa.array(
-                [dt.datetime(2024, 1, 1) + dt.timedelta(seconds=i) for i in ids], pa.timestamp("us")
-            ),
+            "created_at": pa.array([MIDNIGHT + dt.timedelta(seconds=i) for i in ids], pa.timestamp("us")),
             "note": pa.array([None if i % 2 else f"n{i}" for i in ids]),
         }
     )
@@ -632,14 +660,15 @@ def test_copy_loads_named_files_of_an_external_stage(s3: Any, connection: Any, l
         put_parquet(s3, f"wh/changes.db/orders/data/date=2024-01-01/f{n}.parquet", parquet_rows(n * 100, 100))
     rows(
         connection,
-        "create or replace transient table load_b1 (id number, total_amount number(10,2), created_at timestamp_ntz, note string)",
+        "create or replace transient table load_b1"
+        " (id number, total_amount number(10,2), created_at timestamp_ntz, note string)",
     )
     names = ", ".join(f"'changes.db/orders/data/date=2024-01-01/f{n}.parquet'" for n in range(2))
     loaded = rows(connection, f"copy into load_b1 from {lake_stage} files=({names}) {COPY_TAIL}")
     assert [(line[1], line[3]) for line in loaded] == [("LOADED", 100), ("LOADED", 100)]
     assert rows(
         connection, "select count(*), sum(total_amount), min(created_at), max(created_at), count(note) from load_b1"
-    ) == [(200, Decimal(sum(range(200))) / 4, dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, 0, 3, 19), 100)]
+    ) == [(200, Decimal(sum(range(200))) / 4, MIDNIGHT, MIDNIGHT + dt.timedelta(seconds=199), 100)]
 
 
 def test_copy_of_the_same_file_again_is_skipped_and_force_loads_it(s3: Any, connection: Any, lake_stage: str) -> None:
@@ -654,13 +683,13 @@ def test_copy_of_the_same_file_again_is_skipped_and_force_loads_it(s3: Any, conn
 
 def test_copy_is_all_or_nothing(s3: Any, connection: Any, lake_stage: str) -> None:
     put_parquet(s3, "wh/good.parquet", parquet_rows(0, 10))
-    rows(connection, "create or replace table atomic_copy (id number, total_amount number(10,2))")
-    error = refusal(
-        connection, f"copy into atomic_copy from {lake_stage} files=('good.parquet', 'missing.parquet') {COPY_TAIL}"
-    )
-    assert error.errno == STAGE_FILE
+    put_parquet(s3, "wh/null.parquet", parquet_rows(0, 10).set_column(0, "id", pa.nulls(10, pa.int64())))
+    rows(connection, "create or replace table atomic_copy (id number not null, total_amount number(10,2))")
+    copy = f"copy into atomic_copy from {lake_stage} {COPY_TAIL} files="
+    assert refusal(connection, f"{copy}('good.parquet', 'null.parquet')").errno == NOT_NULL
+    assert refusal(connection, f"{copy}('good.parquet', 'missing.parquet')").errno == STAGE_FILE
     assert rows(connection, "select count(*) from atomic_copy") == [(0,)]
-    rows(connection, f"copy into atomic_copy from {lake_stage} files=('good.parquet') {COPY_TAIL}")
+    rows(connection, f"{copy}('good.parquet')")
     assert rows(connection, "select count(*) from atomic_copy") == [(10,)]
 
 
@@ -691,11 +720,13 @@ def test_put_and_copy_from_an_internal_stage(connection: Any, tmp_path: Path) ->
     rows(connection, "create or replace table from_internal (id number, note string)")
     rows(
         connection,
-        "copy into from_internal from @landing/orders/ file_format=(type=parquet) match_by_column_name=case_insensitive",
+        "copy into from_internal from @landing/orders/ file_format=(type=parquet)"
+        " match_by_column_name=case_insensitive",
     )
     assert rows(connection, "select count(*), count(note) from from_internal") == [(20, 10)]
 
 
+@pytest.mark.filterwarnings("ignore:is_datetime64tz_dtype")
 def test_write_pandas_loads_through_its_quoted_stage(connection: Any) -> None:
     make_table(connection, "FROM_PANDAS", "id number, status string, amount number(10,2)")
     frame = pd.DataFrame({"ID": [1, 2], "STATUS": ["a", "b"], "AMOUNT": [Decimal("1.10"), Decimal("2.20")]})
@@ -725,7 +756,8 @@ def test_committed_rows_and_stages_survive_a_kill_and_open_transactions_do_not(t
             assert "already exists" in str(refusal(again, "create stage kept_stage url='s3://lake/wh/'"))
             rows(again, "insert into kept values (4, 'd')")
         assert emulator.stop(signal.SIGTERM) < 5
-        assert emulator.process is not None and emulator.process.returncode == 0
+        assert emulator.process is not None
+        assert emulator.process.returncode == 0
         emulator.start()
         with closing(emulator.connect()) as again:
             assert rows(again, "select count(*) from kept") == [(3,)]
@@ -748,6 +780,18 @@ def test_terminate_does_not_wait_for_a_running_statement(tmp_path: Path) -> None
     running.start()
     time.sleep(0.5)
     assert emulator.stop(signal.SIGTERM) < 6
+
+
+def test_the_result_cache_forgets_the_oldest_but_never_the_newest() -> None:
+    cache = BoundedResultCache(max_entries=3, max_bytes=1_000)
+    big = pa.table({"a": pa.array(range(1_000), pa.int64())})
+    for n in range(5):
+        cache[str(n)] = (None,)
+    assert list(cache) == ["2", "3", "4"]
+    cache["big"] = (big,)
+    assert list(cache) == ["big"]
+    cache["next"] = (None,)
+    assert list(cache) == ["next"]
 
 
 def test_memory_is_bounded_by_option(emulator: Emulator, connection: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.s3 import ObjectStore
-from slackwater.entities.model import CDC_COLUMNS
+from slackwater.entities.model import CDC_COLUMNS, load_entity
 from slackwater.ledger import status as answers
 from slackwater.ledger.store import Ledger
 from slackwater.testing.landing_files import LandingFile, parquet_bytes
@@ -29,8 +29,9 @@ def bench(module_sandbox):
             connection.execute("truncate ledger.object, ledger.batch, ledger.refresh, ledger.transition cascade")
             connection.execute("alter table ledger.transition enable trigger user")
         lake = Lake(module_sandbox.lake, module_sandbox.s3)
-        for table in ("orders", "users"):
-            lake.load_table(f"changes.{table}").delete()
+        # Dropped, not emptied: a table's history would say that it holds these batches already.
+        lake._open().drop_table("changes.orders")
+        lake.ensure_tables([load_entity("orders")])
         yield Bench(ledger, lake, ObjectStore(module_sandbox.s3), module_sandbox.landing)
         lake.close()
 
@@ -159,13 +160,14 @@ def test_an_object_overwritten_after_it_landed_lands_beside_it_and_is_named(benc
     assert (overwritten.former_object_id, overwritten.former_state) == (first, "batched")
 
 
-def test_a_bad_object_replaced_under_its_key_needs_nobody(bench):
+def test_a_bad_object_replaced_under_its_key_is_out_of_quarantine(bench):
     bad = bench.put(BAD.key(), BAD.parquet()[:-20])
     bench.append(bench.seal("orders", bad))
     good = bench.put_file(BAD)
     bench.append(bench.seal("orders", good))
     assert bench.lake.scan("orders").num_rows == 3
-    assert answers.show_quarantine(bench.ledger, bad).item.state in ("quarantined", "superseded")
+    assert answers.list_quarantine(bench.ledger) == ()
+    assert answers.show_quarantine(bench.ledger, bad).item.state == "superseded"
 
 
 def test_an_object_deleted_before_it_was_read_is_named(bench):
@@ -197,7 +199,7 @@ def test_a_retry_after_the_repair_lands_in_a_new_batch(bench):
     batch_id = bench.seal("orders", *ids)
     bench.landing = bench.landing.model_copy(update={"batch_max_bytes": len(BAD.parquet()) - 1})
     bench.append(batch_id)
-    assert bench.lake.is_empty() or bench.lake.scan("orders").num_rows == 0
+    assert bench.lake.row_count("orders") == 0
     bench.landing = bench.landing.model_copy(update={"batch_max_bytes": 2**20})
     for object_id in ids:
         new = answers.retry_quarantine(bench.ledger, object_id, actor="ann")

@@ -63,7 +63,7 @@ EXPECTED = {
 
 
 def _at(day: int, hour: int = 9, minute: int = 0, second: int = 0, *, month: int = 12) -> datetime:
-    return datetime(2010, month, day, hour, minute, second)
+    return datetime(2010, month, day, hour, minute, second)  # noqa: DTZ001 - UTC without a zone
 
 
 def _order(key: int, user: int | None, status: str, amount: str, at: datetime, **cdc: str | int):
@@ -262,7 +262,9 @@ def test_mid_replay_is_green_and_says_what_is_in_flight(filled, tmp_path):
 
 
 def test_clickhouse_behind_the_frontier_is_a_difference_called_in_flight(filled, tmp_path):
-    late = filled.rows("orders", [_order(30, None, "shipped", "4.00", _at(4)), _order(31, None, "shipped", "4.00", _at(4))])
+    late = filled.rows(
+        "orders", [_order(30, None, "shipped", "4.00", _at(4)), _order(31, None, "shipped", "4.00", _at(4))]
+    )
     filled.put_into_warehouse("orders", late)
     report = _reconcile(filled, tmp_path)
 
@@ -286,7 +288,7 @@ def _publish(stores: BothStores, *, bound: int) -> None:
         marks = ", ".join("?" for _ in values)
         stores.warehouse.execute(
             f"insert into MARTS.DAILY_BUSINESS_METRICS (date, {', '.join(values)}, publication_id)"
-            f" values (?::date, {marks}, 'p1')",
+            f" values (cast(? as date), {marks}, 'p1')",
             [day.isoformat(), *values.values()],
         )
 
@@ -302,7 +304,10 @@ def test_published_mart_is_compared_when_it_stands_for_the_frontier(filled, tmp_
 
 @pytest.mark.parametrize(
     ("bound", "orders_frontier", "note"),
-    [(0, None, "changes of users at the frontier are not published yet"), (1, 3, "changes of orders beyond the frontier")],
+    [
+        (0, None, "changes of users at the frontier are not published yet"),
+        (1, 3, "changes of orders beyond the frontier"),
+    ],
     ids=["frontier ahead of the marts", "marts ahead of the frontier"],
 )
 def test_published_mart_of_other_rows_is_left_out_with_a_reason(filled, tmp_path, bound, orders_frontier, note):

@@ -13,7 +13,7 @@ from slackwater.errors import MalformedObject, StoreRejected, StoreUnavailable
 
 pytestmark = pytest.mark.integration
 
-AT = datetime(2010, 12, 1, 8, 26, 0, 123456)
+AT = datetime(2010, 12, 1, 8, 26, 0, 123456)  # noqa: DTZ001 - UTC without a zone, as in the landing files
 
 
 def _rows(first: int, last: int, *, partition: str = "shop.orders+0", epoch: int = 0, **changed) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED_FOLDERS = {"__pycache__", "build", "target", "logs", "dbt_packages", "spark-warehouse", "metastore_db"}
 HIDDEN_AND_OURS = {".ci"}
-TEXT_SUFFIXES = {".py", ".md", ".yml", ".yaml", ".toml", ".sql", ".html", ".j2", ".svg", ".sh", ".ini", ".mako", ".txt", ""}
+TEXT_SUFFIXES = {"", ".py", ".md", ".yml", ".yaml", ".toml", ".sql", ".html", ".j2", ".svg", ".sh", ".ini", ".mako"}
 
 
 def _is_foreign(folder: str) -> bool:

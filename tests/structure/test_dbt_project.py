@@ -32,7 +32,9 @@ every_model = pytest.mark.parametrize("model", MODELS, ids=lambda path: path.ste
 
 
 def test_there_are_models() -> None:
-    assert {f"base_{entity}" for entity in ENTITIES} | {f"stg_{entity}" for entity in ENTITIES} <= {m.stem for m in MODELS}
+    assert {f"base_{entity}" for entity in ENTITIES} | {f"stg_{entity}" for entity in ENTITIES} <= {
+        m.stem for m in MODELS
+    }
 
 
 @every_model

@@ -66,8 +66,7 @@ def serve(account: EmulatedSnowflake, options: EmulatorOptions) -> None:
         """Server that stops running statements before it waits for their requests."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            for session in account.sessions.values():
-                session.interrupt()
+            account.interrupt_all()
             await super().shutdown(sockets)
 
     for signum in (signal.SIGTERM, signal.SIGINT):

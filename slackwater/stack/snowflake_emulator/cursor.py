@@ -125,17 +125,19 @@ class EmulatedCursor(FakeSnowflakeCursor):
         while True:
             try:
                 self._run(statement.copy(), _bound(params))  # copies: running changes both, a retry needs them again
-                session.transaction.statement_count += 1
-                return
             except Exception as exc:
                 is_fresh = session.transaction.phase is Phase.NONE or session.transaction.statement_count == 0
                 if not (answers.is_conflict(exc) and is_fresh and time.monotonic() < deadline):
                     raise
+            else:
+                session.transaction.statement_count += 1
+                return
             session.roll_back_idle_peers()
             if session.transaction.phase is Phase.OPEN:
                 session.undo()
                 session.begin()
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
+            if session.stopping.wait(pause * random.uniform(0.5, 1.5)):  # noqa: S311  # jitter, not a secret
+                raise answers.transient("the emulator is shutting down")
             pause = min(pause * 1.6, 0.5)
 
     def _run(self, statement: Expr, params: Params) -> None:

@@ -44,6 +44,7 @@ class EmulatedSnowflake(FakeSnow):
         self.nop_regexes = None
         self.results_cache = BoundedResultCache()
         self.sessions: dict[str, EmulatedSession] = {}
+        self.stopping = threading.Event()
         self._connecting = threading.Lock()
         for folder in (options.databases_dir, options.stages_dir, options.spill_dir):
             folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ class EmulatedSnowflake(FakeSnow):
                 autocommit=kwargs.get("autocommit", True),
                 options=self.options,
             )
-        session.peers = self.sessions
+        session.peers, session.stopping = self.sessions, self.stopping
         return session
 
     def register_s3(self, settings: S3Settings) -> None:
@@ -85,10 +86,15 @@ class EmulatedSnowflake(FakeSnow):
         )
         self.duck_conn.register_filesystem(filesystem)
 
-    def close(self) -> None:
-        """Stop running statements, roll back what is open and write the checkpoint."""
+    def interrupt_all(self) -> None:
+        """Make running and waiting statements fail now."""
+        self.stopping.set()
         for session in tuple(self.sessions.values()):
             session.interrupt()
+
+    def close(self) -> None:
+        """Stop running statements, roll back what is open and write the checkpoint."""
+        self.interrupt_all()
         for session in tuple(self.sessions.values()):
             session.close()
         self.sessions.clear()

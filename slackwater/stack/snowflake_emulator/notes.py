@@ -1,7 +1,7 @@
 """What the account remembers beside the tables: comments and declared text lengths.
 
-They lie in another DuckDB file than the table, and a DuckDB transaction can write one file only. So they are taken off the
-statement and written after it.
+They lie in another DuckDB file than the table, and a DuckDB transaction can write one file only. So they are taken off
+the statement and written after it.
 """
 
 import threading

@@ -42,8 +42,9 @@ class EmulatedSession(FakeSnowflakeConnection):
         self.peer: tuple[str, int] | None = None
         self.last_used = time.monotonic()
         self.peers: dict[str, EmulatedSession] = {}
+        self.stopping = threading.Event()
 
-    def cursor(self, cursor_class: Any = None) -> EmulatedCursor:
+    def cursor(self, cursor_class: Any = None) -> EmulatedCursor:  # noqa: ARG002  # the base class has it
         """Return a cursor of this session; rows are tuples whatever class is asked for."""
         return EmulatedCursor(conn=self, duck_conn=self._duck_conn, use_dict_result=False)
 

@@ -1,0 +1,89 @@
+"""The gate's report: readable, self-contained, safe."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from slackwater.quality.report import html_report, markdown_summary, write_reports
+from slackwater.quality.results import CheckResult, FailingRow, GateVerdict, Layer, Outcome, Severity
+
+CHECK = CheckResult("id is filled", Layer.RAW, "RAW.ORDERS", "ID", Outcome.PASSED, Severity.ERROR, "0", "= 0", "")
+BAD = replace(
+    CHECK,
+    name="amount is <b>not</b> negative",
+    layer=Layer.STAGING,
+    dataset="STAGING.STG_ORDERS",
+    outcome=Outcome.FAILED,
+    measured="30",
+    threshold="<= 1 | percent",
+    message="3 of 10 rows",
+    failing_rows=(FailingRow("17", "batch-1", "cdc/orders/date=2010-12-01/a b.parquet"),),
+)
+
+
+@pytest.fixture
+def rejected(tmp_path) -> GateVerdict:
+    return GateVerdict(
+        refresh_id="r1",
+        is_passed=False,
+        reasons=("STAGING.STG_ORDERS: amounts are negative",),
+        checks=(CHECK, BAD),
+        checked_at=datetime(2026, 1, 1, tzinfo=UTC),
+        report_html=tmp_path / "scans" / "r1.html",
+        report_json=tmp_path / "scans" / "r1.json",
+    )
+
+
+def test_page_says_the_verdict_first_and_names_failing_keys_with_their_file(rejected):
+    page = html_report(rejected)
+    assert (
+        page.index("Rejected: marts are unchanged") < page.index("RAW.ORDERS") < page.index("STAGING.STG_ORDERS</code>")
+    )
+    for shown in ("<code>17</code>", "<code>batch-1</code>", "cdc/orders/date=2010-12-01/a b.parquet"):
+        assert shown in page
+
+
+def test_page_escapes_what_comes_from_outside(rejected):
+    page = html_report(rejected)
+    assert "<b>not</b>" not in page
+    assert "amount is &lt;b&gt;not&lt;/b&gt; negative" in page
+
+
+def test_page_needs_nothing_from_elsewhere(rejected):
+    page = html_report(rejected)
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+
+
+def test_page_of_a_passed_refresh_says_so(rejected):
+    page = html_report(replace(rejected, is_passed=True, reasons=(), checks=(CHECK,)))
+    assert "Passed: may be published" in page
+    assert "Rejected" not in page
+
+
+def test_json_holds_every_check_and_latest_is_replaced(rejected):
+    write_reports(rejected)
+    write_reports(replace(rejected, refresh_id="r2", report_json=rejected.report_json.with_name("r2.json")))
+    folder = rejected.report_json.parent
+    assert json.loads((folder / "latest.json").read_text())["refresh_id"] == "r2"
+    stored = json.loads((folder / "r1.json").read_text())
+    assert stored["is_passed"] is False
+    assert stored["counts"] == {"failed": 1, "passed": 1}
+    assert stored["checks"][1]["failing_rows"] == [
+        {"key": "17", "batch_id": "batch-1", "file_name": "cdc/orders/date=2010-12-01/a b.parquet"}
+    ]
+    assert not list(folder.glob("*.part"))
+
+
+def test_summary_lists_what_did_not_pass_and_keeps_its_table_whole(rejected):
+    text = markdown_summary(rejected)
+    assert text.startswith("## Refresh r1: REJECTED")
+    assert "1 failed, 1 passed" in text
+    rows = [line for line in text.splitlines() if "STG\\_ORDERS" in line]
+    assert len(rows) == 1
+    assert "\\<b\\>" in rows[0]
+    assert "<= 1 \\| percent".replace("<", "\\<") in rows[0]
+    assert "RAW.ORDERS" not in text
