@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
@@ -22,40 +22,15 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
-from pyiceberg.manifest import ManifestEntryStatus
-from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot, ancestors_of
-from pyiceberg.transforms import IdentityTransform
-from pyiceberg.types import (
-    DateType,
-    DecimalType,
-    IcebergType,
-    IntegerType,
-    LongType,
-    NestedField,
-    StringType,
-    TimestampType,
-)
 from sqlalchemy.exc import SQLAlchemyError
 
-from slackwater.entities.model import CHANGELOG_COLUMNS, ColumnType, Entity
+from slackwater.clients.iceberg_history import added_files, is_history_complete, required_snapshot, snapshot_of
+from slackwater.clients.iceberg_schema import changelog_iceberg_schema, date_partition
+from slackwater.entities.model import Entity
 from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected, StoreUnavailable
 from slackwater.naming import CHANGES_NAMESPACE, ENTITIES, SNAPSHOT_BATCH_ID, changelog_table
 from slackwater.settings import LakeSettings, S3Settings
-
-CLOCK_SKEW = timedelta(hours=1)
-"""How far a snapshot's clock and the ledger's may lie apart when history is judged complete."""
-
-_ICEBERG: dict[ColumnType, IcebergType] = {
-    ColumnType.INT32: IntegerType(),
-    ColumnType.INT64: LongType(),
-    ColumnType.STRING: StringType(),
-    ColumnType.TIMESTAMP: TimestampType(),
-    ColumnType.DATE: DateType(),
-    ColumnType.MONEY: DecimalType(10, 2),
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +69,7 @@ class Lake:
                     catalog.create_table(
                         changelog_table(entity.name),
                         changelog_iceberg_schema(entity),
-                        partition_spec=_date_partition(entity),
+                        partition_spec=date_partition(entity),
                         properties=self._table_properties(),
                     )
 
@@ -148,9 +123,9 @@ class Lake:
                     sleep(min(2.0, 0.05 * 2**attempt) * (0.5 + jitter()))
                     continue
                 return CommittedAppend(
-                    snapshot_id=_required_snapshot(table).snapshot_id,
+                    snapshot_id=required_snapshot(table).snapshot_id,
                     row_count=rows.num_rows,
-                    data_files=_added_files(table, _required_snapshot(table)),
+                    data_files=added_files(table, required_snapshot(table)),
                     was_held=False,
                 )
         raise CommitConflict(f"batch {batch_id}: all {attempts} commits to {changelog_table(entity)} lost the race")
@@ -171,10 +146,10 @@ class Lake:
         """
         table = self.load_table(changelog_table(entity))
         with translated():
-            snapshot = _snapshot_of(table, batch_id)
+            snapshot = snapshot_of(table, batch_id)
             if snapshot is None:
                 raise StoreRejected(f"no snapshot of {changelog_table(entity)} was written by batch {batch_id}")
-            return list(_added_files(table, snapshot))
+            return list(added_files(table, snapshot))
 
     def scan(self, entity: str, *, batch_id: str | None = None, columns: tuple[str, ...] = ("*",)) -> pa.Table:
         """Read an entity's changelog, or one batch of it."""
@@ -210,11 +185,11 @@ class Lake:
     def _held(
         self, table: Table, batch_id: str, *, dates: Sequence[date], sealed_at: datetime | None
     ) -> CommittedAppend | None:
-        snapshot = _snapshot_of(table, batch_id)
+        snapshot = snapshot_of(table, batch_id)
         if snapshot is not None:
             rows = int(snapshot.summary["added-records"] or 0 if snapshot.summary else 0)
-            return CommittedAppend(snapshot.snapshot_id, rows, _added_files(table, snapshot), was_held=True)
-        if _is_history_complete(table, since=sealed_at):
+            return CommittedAppend(snapshot.snapshot_id, rows, added_files(table, snapshot), was_held=True)
+        if is_history_complete(table, since=sealed_at):
             return None
         row_filter: BooleanExpression = EqualTo(term="_batch_id", value=batch_id)
         if dates:
@@ -271,57 +246,5 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"the lake's object store is not available: {exc}") from exc
 
 
-def changelog_iceberg_schema(entity: Entity) -> Schema:
-    """Return the Iceberg schema of `changes.<entity>`; field ids follow the declared order."""
-    columns = (*entity.columns, *CHANGELOG_COLUMNS)
-    fields = [
-        NestedField(number, column.name, _ICEBERG[column.type], required=column.required)
-        for number, column in enumerate(columns, start=1)
-    ]
-    return Schema(*fields)
-
-
-def _date_partition(entity: Entity) -> PartitionSpec:
-    field_id = changelog_iceberg_schema(entity).find_field("date").field_id
-    return PartitionSpec(PartitionField(source_id=field_id, field_id=1000, transform=IdentityTransform(), name="date"))
-
-
-def _snapshot_of(table: Table, batch_id: str) -> Snapshot | None:
-    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
-        if snapshot.summary is not None and snapshot.summary.get(SNAPSHOT_BATCH_ID) == batch_id:
-            return snapshot
-    return None
-
-
-def _is_history_complete(table: Table, *, since: datetime | None) -> bool:
-    """Say whether every commit to main since a time (None: ever) is still among the ancestors.
-
-    Expiry cuts the link to the parent (pyiceberg 0.12), so a first snapshot is known by its sequence number.
-    """
-    oldest = None
-    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
-        oldest = snapshot
-    if oldest is None or (oldest.parent_snapshot_id is None and oldest.sequence_number == 1):
-        return True
-    return since is not None and datetime.fromtimestamp(oldest.timestamp_ms / 1000, UTC) < since - CLOCK_SKEW
-
-
-def _added_files(table: Table, snapshot: Snapshot) -> tuple[str, ...]:
-    files: list[str] = []
-    for manifest in snapshot.manifests(table.io):
-        if manifest.added_snapshot_id == snapshot.snapshot_id:
-            entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-            files += [entry.data_file.file_path for entry in entries if entry.status == ManifestEntryStatus.ADDED]
-    return tuple(sorted(files))
-
-
-def _required_snapshot(table: Table) -> Snapshot:
-    snapshot = table.current_snapshot()
-    if snapshot is None:
-        raise StoreRejected(f"{table.name()} has no snapshot right after a commit")
-    return snapshot
-
-
 def _dates(rows: pa.Table) -> list[date]:
     return [value for value in rows["date"].unique().to_pylist() if value is not None]
-

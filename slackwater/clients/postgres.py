@@ -5,6 +5,7 @@ Every use of psycopg goes through here. SQL lives with its owner (ledger, replay
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -79,6 +80,55 @@ def with_database(dsn: SecretStr | str, name: str) -> str:
     text = dsn.get_secret_value() if isinstance(dsn, SecretStr) else dsn
     with translated():
         return make_conninfo("", **{**conninfo_to_dict(text), "dbname": name})
+
+
+class Sessions:
+    """Idle connections of one database, reused; usable from several threads. One transaction per block."""
+
+    def __init__(self, dsn: SecretStr | str, *, application_name: str) -> None:
+        self._dsn = dsn
+        self._application_name = application_name
+        self._idle: list[Connection] = []
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Close idle connections; more are opened when needed."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Run a block in one transaction, on a connection that was alive a moment ago.
+
+        Raises:
+            StoreUnavailable: The server does not answer; nothing was committed, or it is not known.
+        """
+        connection = self._take()
+        try:
+            with translated(), connection.transaction():
+                yield connection
+        finally:
+            if connection.broken or connection.closed:
+                connection.close()
+            else:
+                with self._lock:
+                    self._idle.append(connection)
+
+    def _take(self) -> Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return connect(self._dsn, autocommit=True, application_name=self._application_name)
+            try:
+                with translated():
+                    connection.execute("select 1")
+            except StoreUnavailable:
+                connection.close()
+            else:
+                return connection
 
 
 def _first_line(error: Exception) -> str:

@@ -3,8 +3,9 @@
 Plain HTTP, because nothing under `slackwater/` imports Prefect's package. Events go through `events.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -93,17 +94,20 @@ class PrefectApi:
         """Return a run by id."""
         return _flow_run(self._request("GET", f"flow_runs/{run_id}", None))
 
-    def unfinished_runs(self, flow_names: Sequence[str]) -> list[FlowRun]:
-        """Return the runs of the named flows that are late, pending or running (not merely scheduled for later)."""
+    def failed_runs(self, *, since: datetime) -> list[FlowRun]:
+        """Return the runs that failed or crashed since a time, oldest first."""
         body = {
-            "flows": {"name": {"any_": list(flow_names)}},
-            "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
+            "flow_runs": {
+                "state": {"type": {"any_": ["FAILED", "CRASHED"]}},
+                "end_time": {"after_": since.isoformat()},
+            },
+            "sort": "END_TIME_DESC",
         }
-        return [_flow_run(item) for item in self._request("POST", "flow_runs/filter", body)]
+        return [_flow_run(item) for item in reversed(self._request("POST", "flow_runs/filter", body))]
 
     def _request(
         self, method: str, path: str, body: Mapping[str, object] | None, *, tolerated: tuple[int, ...] = ()
-    ) -> Any:  # noqa: ANN401 - JSON of many shapes, narrowed by each caller
+    ) -> Any:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.HTTPError as exc:

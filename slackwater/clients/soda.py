@@ -7,6 +7,7 @@ Cloud, and telemetry (on by default, and a stall of seconds without internet) is
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +17,13 @@ import yaml
 
 os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"  # read when soda_core is imported, so it has to be set above it
 
-from soda_core.common.data_source_impl import DataSourceImpl
-from soda_core.common.exceptions import (
-    DataSourceConnectionException,
-    SodaCoreException,
-)
-from soda_core.common.yaml import DataSourceYamlSource
-from soda_core.contracts import verify_contract_locally
+with warnings.catch_warnings():
+    # Soda 4.28 warns of an unused class of its own (UNION_ALL) when it is imported.
+    warnings.filterwarnings("ignore", message="Not fully supported for all datasources", category=DeprecationWarning)
+    from soda_core.common.data_source_impl import DataSourceImpl
+    from soda_core.common.exceptions import DataSourceConnectionException, SodaCoreException
+    from soda_core.common.yaml import DataSourceYamlSource
+    from soda_core.contracts import verify_contract_locally
 
 from slackwater.errors import ConfigurationError, WarehouseUnavailable
 from slackwater.quality.results import Outcome

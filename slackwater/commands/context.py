@@ -15,7 +15,10 @@ from slackwater.stack.environment import full_environment
 from slackwater.stack.profile import Profile, load_profile
 from slackwater.stack.systems import Systems
 
-out = Console(highlight=False, soft_wrap=True)
+_PIPE_WIDTH = 240
+"""Columns when the output is no terminal: nothing reads a table cut at 80."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
 EXIT_PROBLEM = 1

@@ -1,8 +1,10 @@
 """`slackwater demo`: the whole way once, from real sales to a published, tested number."""
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +17,7 @@ from slackwater.commands.context import EXIT_PROBLEM, out, plain_errors, problem
 from slackwater.commands.query import print_rows
 from slackwater.commands.replay import LAST_DAY_OF_DATA, play, print_report
 from slackwater.commands.status import progress_lines
-from slackwater.commands.waiting import wait_until_quiet
+from slackwater.commands.waiting import Progress, wait_until_quiet
 from slackwater.errors import StoreUnavailable
 from slackwater.ledger.status import LedgerStatus
 from slackwater.ledger.store import Ledger
@@ -27,8 +29,10 @@ from slackwater.stack.systems import Systems
 
 RECONCILE_DEPLOYMENT = "reconcile-layers/hourly"
 DAILY_METRICS = """
-select date, total_orders, completed_orders, cancelled_orders, total_active_customers, new_customers,
-    returning_customers, total_items_sold, unique_products_sold, avg_order_value, total_revenue, revenue_from_guests
+select date, total_orders as orders, completed_orders as completed, cancelled_orders as cancelled,
+    total_active_customers as customers, new_customers as new, returning_customers as returning,
+    total_items_sold as items, unique_products_sold as products, avg_order_value as per_order,
+    total_revenue as revenue, revenue_from_guests as from_guests
 from marts.daily_business_metrics
 order by date
 """
@@ -64,7 +68,7 @@ def demo(
         print_report(play(systems, from_date=None, to_date=DEFAULT_TO if days is Days.DECEMBER else LAST_DAY_OF_DATA))
         _headline("3. S3 events drive the rest: lake -> warehouse -> dbt -> quality gate -> publish")
         with Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds) as ledger:
-            progress = wait_until_quiet(systems, ledger, timeout_seconds=timeout, say=progress_lines())
+            progress = wait_until_quiet(systems, ledger, timeout_seconds=timeout, say=_progress_and_failures(systems))
         _headline("4. Reconcile ClickHouse with Snowflake")
         reconciliation = _reconcile(systems)
         is_good = _print_results(systems, progress.ledger, reconciliation, is_quiet=progress.is_quiet)
@@ -75,6 +79,21 @@ def demo(
 
 def _headline(text: str) -> None:
     out.print(f"\n{text}", style="bold", markup=False)
+
+
+def _progress_and_failures(systems: Systems) -> Callable[[Progress], None]:
+    """Return a function that prints progress, and each failed flow run once."""
+    since, named, say_progress = datetime.now(UTC), set[str](), progress_lines()
+
+    def say(progress: Progress) -> None:
+        say_progress(progress)
+        with contextlib.suppress(StoreUnavailable), PrefectApi(systems.events) as api:
+            for run in api.failed_runs(since=since):
+                if run.id not in named:
+                    named.add(run.id)
+                    out.print(f"  run {run.name} {run.state_type.lower()}: {run.state_message}", markup=False)
+
+    return say
 
 
 def _reconcile(systems: Systems) -> FlowRun:

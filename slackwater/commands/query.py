@@ -86,7 +86,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
 
 
 def _read_postgres(dsn: str, query: str) -> Answer:
-    from slackwater.clients.postgres import connect, translated  # noqa: PLC0415 - only the asked store's driver is loaded
+    from slackwater.clients.postgres import connect, translated
 
     with contextlib.closing(connect(dsn, autocommit=True)) as connection, translated():
         cursor = connection.execute(query.encode())
@@ -106,14 +106,14 @@ def _read_ledger(systems: Systems, query: str) -> Answer:
 
 
 def _read_warehouse(systems: Systems, query: str) -> Answer:
-    from slackwater.clients.snowflake import Warehouse  # noqa: PLC0415
+    from slackwater.clients.snowflake import Warehouse
 
     with Warehouse(systems.warehouse, query_tag="slackwater sql") as warehouse:
         return _from_arrow(warehouse.fetch_arrow(query))
 
 
 def _read_clickhouse(systems: Systems, query: str) -> Answer:
-    from slackwater.clients.clickhouse import SpeedStore  # noqa: PLC0415
+    from slackwater.clients.clickhouse import SpeedStore
 
     with SpeedStore(systems.clickhouse) as store:
         if re.match(r"\s*(select|with|show|describe|desc|explain|exists)\b", query, re.IGNORECASE):
@@ -124,12 +124,12 @@ def _read_clickhouse(systems: Systems, query: str) -> Answer:
 
 def _read_lake(systems: Systems, query: str) -> Answer:
     try:
-        import duckdb  # noqa: PLC0415 - in the embedded stack's dependency group only
+        import duckdb
     except ImportError as exc:
         raise ConfigurationError(
             "SQL over the lake needs DuckDB, which belongs to the embedded stack; in production ask your Iceberg engine"
         ) from exc
-    from slackwater.clients.iceberg import Lake  # noqa: PLC0415
+    from slackwater.clients.iceberg import Lake
 
     with contextlib.closing(Lake(systems.lake, systems.s3)) as lake, contextlib.closing(duckdb.connect()) as engine:
         engine.execute("create schema changes")

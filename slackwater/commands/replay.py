@@ -17,6 +17,7 @@ from slackwater.replay.targets import Landing, SliceDone
 from slackwater.stack.systems import Systems
 
 LAST_DAY_OF_DATA = date(2011, 12, 9)
+_DEFAULT_TO = datetime(DEFAULT_TO.year, DEFAULT_TO.month, DEFAULT_TO.day)  # noqa: DTZ001 - a day, as Typer parses it
 
 
 def replay(
@@ -26,7 +27,7 @@ def replay(
     ] = None,
     to_date: Annotated[
         datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included. The data ends on 2011-12-09.")
-    ] = datetime.combine(DEFAULT_TO, datetime.min.time()),
+    ] = _DEFAULT_TO,
     slice_by: Annotated[SliceBy, typer.Option("--slice", help="How much source time one file holds.")] = SliceBy.DAY,
     speed: Annotated[
         float | None,
@@ -79,9 +80,8 @@ def print_report(report: ReplayReport) -> None:
     """Print what the replay did: every input line is in exactly one class."""
     tally = report.chosen
     out.print(f"Replayed {tally.start:%Y-%m-%d} to {tally.end:%Y-%m-%d %H:%M} in {report.seconds:.1f} s: ", end="")
-    out.print(
-        f"{report.file_count} files, {sum(report.sent_rows.values())} changes, {report.fed_rows} rows new to ClickHouse."
-    )
+    changes = sum(report.sent_rows.values())
+    out.print(f"{report.file_count} files, {changes} changes, {report.fed_rows} rows new to ClickHouse.")
     lines = Table(title="Every input line of this range, in exactly one class")
     for title in ("class", "lines", "value"):
         lines.add_column(title, justify="left" if title == "class" else "right")

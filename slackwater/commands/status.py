@@ -70,8 +70,10 @@ def batches_list(
         return
     columns = ("batch", "entity", "state", "refresh", "files", "skipped", "rows", "attempt", "sealed at", "error")
     rows = [
-        (b.batch_id[:12], b.entity, b.state, b.refresh_state, b.objects, b.skipped, b.rows, b.attempt)
-        + (b.sealed_at.strftime("%H:%M:%S"), b.last_error)
+        (
+            *(b.batch_id[:12], b.entity, b.state, b.refresh_state, b.objects, b.skipped, b.rows, b.attempt),
+            *(b.sealed_at.strftime("%H:%M:%S"), b.last_error),
+        )
         for b in found
     ]
     print_rows(columns, rows)
@@ -177,17 +179,7 @@ def _print_status(found: LedgerStatus) -> None:
             "" if lag is None else f"{lag:.0f} s",
         )
     out.print(table, markup=False)
-    for one in found.entities:
-        if one.last_error:
-            out.print(f"{one.entity}, last error: {one.last_error}", markup=False)
-        for named in one.quarantined:
-            out.print(f"quarantined: {named}", markup=False)
-    for item in found.unplaced:
-        out.print(f"quarantined: {item.key}: {item.reason} {item.message or ''}", markup=False)
-    for key in found.overwritten:
-        out.print(f"overwritten: {key.key} ({key.former_state} -> {key.state})", markup=False)
-    if found.rejected_messages:
-        out.print(f"unreadable queue messages: {found.rejected_messages}")
+    _print_troubles(found)
     if found.last_refresh:
         reasons = f": {'; '.join(found.last_refresh.reasons)}" if found.last_refresh.reasons else ""
         out.print(f"last refresh: {found.last_refresh.state}{reasons}", markup=False)
@@ -200,6 +192,20 @@ def _print_status(found: LedgerStatus) -> None:
     )
     if flight.rejected_batches:
         out.print(f"{flight.rejected_batches} batches wait in a rejected refresh; see the report.")
+
+
+def _print_troubles(found: LedgerStatus) -> None:
+    for one in found.entities:
+        if one.last_error:
+            out.print(f"{one.entity}, last error: {one.last_error}", markup=False)
+        for named in one.quarantined:
+            out.print(f"quarantined: {named}", markup=False)
+    for item in found.unplaced:
+        out.print(f"quarantined: {item.key}: {item.reason} {item.message or ''}", markup=False)
+    for key in found.overwritten:
+        out.print(f"overwritten: {key.key} ({key.former_state} -> {key.state})", markup=False)
+    if found.rejected_messages:
+        out.print(f"unreadable queue messages: {found.rejected_messages}")
 
 
 def _counts(counts: dict[str, int]) -> str:

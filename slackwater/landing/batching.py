@@ -36,9 +36,7 @@ class SealPlan:
     cause: str
 
 
-def plan_seals(
-    waiting: Sequence[OpenObject], *, unloaded: Mapping[str, int], rules: SealRules
-) -> tuple[SealPlan, ...]:
+def plan_seals(waiting: Sequence[OpenObject], *, unloaded: Mapping[str, int], rules: SealRules) -> tuple[SealPlan, ...]:
     """Group waiting objects into the batches that are due.
 
     Args:

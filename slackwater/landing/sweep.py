@@ -87,9 +87,7 @@ def sweep(
     )
 
 
-def _record_unseen(
-    ledger: Ledger, store: ObjectStore, settings: LandingSettings, *, actor: str
-) -> tuple[int, int]:
+def _record_unseen(ledger: Ledger, store: ObjectStore, settings: LandingSettings, *, actor: str) -> tuple[int, int]:
     listed = recorded = 0
     listing = store.list(settings.bucket, settings.prefix)
     while chunk := list(islice(_seen(listing, settings), CHUNK_OBJECTS)):

@@ -39,8 +39,5 @@ def record(connection: Connection, changes: Sequence[Change], *, actor: str) -> 
         cursor.executemany(
             "insert into ledger.transition (subject, subject_id, from_state, to_state, actor, detail)"
             " values (%s, %s, %s, %s, %s, %s)",
-            [
-                (c.subject.value, c.subject_id, c.from_state, c.to_state, actor, Jsonb(dict(c.detail)))
-                for c in changes
-            ],
+            [(c.subject.value, c.subject_id, c.from_state, c.to_state, actor, Jsonb(dict(c.detail))) for c in changes],
         )

@@ -173,6 +173,4 @@ def _note_overwritten(connection: Connection, new: Sequence[SeenObject], *, acto
         )
         if state == ObjectState.QUARANTINED and is_older:
             message = f"overwritten by object {by_key[key]}"
-            set_aside(
-                connection, former_id, ObjectState.SUPERSEDED, reason="overwritten", message=message, actor=actor
-            )
+            set_aside(connection, former_id, ObjectState.SUPERSEDED, reason="overwritten", message=message, actor=actor)

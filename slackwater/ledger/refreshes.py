@@ -184,7 +184,7 @@ def mark(
     reasons: Sequence[str] = (),
     report: str | None = None,
 ) -> None:
-    """Move a refresh on; marking the state it is already in does nothing.
+    """Move a refresh on; marking the state it is in, or `tested` after its end, does nothing (a repeated step).
 
     Raises:
         LeaseLost: Somebody else holds the lease now.
@@ -196,7 +196,8 @@ def mark(
     ).fetchone()
     if row is None:
         raise IllegalTransition(f"refresh {refresh_id} is not in the ledger")
-    if row[0] == to_state:
+    has_ended = row[0] in {RefreshState.PUBLISHED, RefreshState.REJECTED}
+    if row[0] == to_state or (has_ended and to_state == RefreshState.TESTED):
         return
     detail: Detail = {"publication_id": publication_id, "report": report, "reasons": "; ".join(reasons) or None}
     record(connection, [Change(Subject.REFRESH, refresh_id, row[0], to_state, detail)], actor=lease.actor)

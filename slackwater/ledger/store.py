@@ -5,15 +5,14 @@ Thin on purpose: connections and transactions are here, the SQL is in `objects`,
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from threading import Event, Lock, Thread
 from types import TracebackType
 
 from pydantic import SecretStr
 
-from slackwater.clients.postgres import Connection, connect, translated
-from slackwater.errors import ConfigurationError, LeaseLost, StoreUnavailable
+from slackwater.clients.postgres import Connection, Sessions
+from slackwater.errors import ConfigurationError
 from slackwater.ledger import batches, frontier, objects, refreshes
 from slackwater.ledger.batches import DueBatch
 from slackwater.ledger.model import (
@@ -27,6 +26,7 @@ from slackwater.ledger.model import (
     SeenObject,
     Skipped,
 )
+from slackwater.ledger.renewal import renewing
 
 Lease = BatchLease | RefreshLease
 
@@ -35,10 +35,8 @@ class Ledger:
     """Where every object, batch and refresh is."""
 
     def __init__(self, dsn: SecretStr | str, *, lease_seconds: float = 60) -> None:
-        self._dsn = dsn
+        self._sessions = Sessions(dsn, application_name="slackwater-ledger")
         self._lease_seconds = lease_seconds
-        self._idle: list[Connection] = []
-        self._lock = Lock()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -50,28 +48,15 @@ class Ledger:
 
     def close(self) -> None:
         """Close idle connections; the ledger stays usable."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._sessions.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> AbstractContextManager[Connection]:
         """Run a block in one transaction.
 
         Raises:
             StoreUnavailable: The database does not answer; nothing was committed, or it is not known.
         """
-        connection = self._take()
-        try:
-            with translated(), connection.transaction():
-                yield connection
-        finally:
-            if connection.broken or connection.closed:
-                connection.close()
-            else:
-                with self._lock:
-                    self._idle.append(connection)
+        return self._sessions.transaction()
 
     # objects
 
@@ -198,29 +183,8 @@ class Ledger:
         Yields:
             A function that raises `LeaseLost` when the lease was lost; call it before a step that cannot be undone.
         """
-        stopped, lost = Event(), Event()
-
-        def keep() -> None:
-            while not stopped.wait(self._lease_seconds / 3):
-                try:
-                    self.renew(lease)
-                except LeaseLost:
-                    lost.set()
-                    return
-                except StoreUnavailable:
-                    continue  # the next try may succeed; if not, the lease runs out and the marks refuse
-
-        def check() -> None:
-            if lost.is_set():
-                raise LeaseLost(f"the lease of {lease.actor} (attempt {lease.attempt}) was taken by somebody else")
-
-        thread = Thread(target=keep, name="lease-renewer", daemon=True)
-        thread.start()
-        try:
+        with renewing(lambda: self.renew(lease), every_seconds=self._lease_seconds / 3) as check:
             yield check
-        finally:
-            stopped.set()
-            thread.join()
 
     # refreshes
 
@@ -299,17 +263,3 @@ class Ledger:
         """Return per (entity, source partition) the contiguously published position."""
         with self.transaction() as connection:
             return frontier.published_frontier(connection)
-
-    def _take(self) -> Connection:
-        while True:
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                return connect(self._dsn, autocommit=True, application_name="slackwater-ledger")
-            try:
-                with translated():
-                    connection.execute("select 1")
-            except StoreUnavailable:
-                connection.close()
-            else:
-                return connection

@@ -43,7 +43,6 @@ def take_from_order(play: Play, order: Order, at_us: int) -> bool:
                 op = ch.UPDATE if remaining[index] else ch.DELETE
                 play.log.add(play.log.order_items, at_us, op=op, key=index, first=remaining[index])
                 play.quantity[index] = remaining[index]
-        order.lines = [index for index in order.lines if remaining[index]]
         order.total_cents = sum(play.quantity[index] * play.items.price_cents[index] for index in order.lines)
     write_order(play, order, at_us, op=ch.UPDATE)
     return is_cancelled

@@ -6,8 +6,6 @@ An emulator that was killed forgets queues, notifications and stages, so this is
 The imports inside the functions keep `slackwater stack status` from loading every store's driver.
 """
 
-# ruff: noqa: PLC0415
-
 import hashlib
 import json
 import os
@@ -76,7 +74,7 @@ def ensure_ledger(ledger: LedgerSettings) -> None:
     """Bring the ledger's tables to the newest version."""
     from slackwater.ledger.migrations import upgrade
 
-    upgrade(ledger.dsn)
+    upgrade(ledger.dsn.get_secret_value())
 
 
 def ensure_shop(shop: ShopSettings) -> None:

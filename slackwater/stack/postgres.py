@@ -22,6 +22,7 @@ from slackwater.stack.ports import LOOPBACK
 from slackwater.stack.profile import POSTGRES_USER, Profile, write_private
 
 _CANDIDATE_ACCOUNTS = ("postgres", "nobody")
+_OUTSIDE = Path("/var/tmp")  # noqa: S108 - survives a reboot; what we make there is checked to be ours
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def plan_place(home: Path, *, account: str = "", user_id: int | None = None) -> 
     if caller != 0:
         return PostgresPlace(installed / inner, home / "data" / "postgres", None, None)
     runner = _choose_account(account)
-    outside = Path("/var/tmp") / f"slackwater-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
+    outside = _OUTSIDE / f"slackwater-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
     is_home_reachable = _is_reachable(home)
     is_install_reachable = _is_reachable(installed / inner)
     return PostgresPlace(
@@ -120,7 +121,7 @@ def initialise(profile: Profile, place: PostgresPlace) -> bool:
         return _run_initdb(profile, place)
     except OSError as exc:
         raise ConfigurationError(
-            f"cannot prepare PostgreSQL in {exc.filename or place.data}: {exc.strerror}; free disk space or rights there"
+            f"cannot prepare PostgreSQL in {exc.filename or place.data}: {exc.strerror}; free space or rights there"
         ) from exc
 
 
@@ -222,7 +223,7 @@ def _choose_account(wanted: str) -> str:
         if found.pw_uid != 0:
             return name
     raise ConfigurationError(
-        f"PostgreSQL refuses to run as root and no other account was found ({wanted or ', '.join(_CANDIDATE_ACCOUNTS)}); "
+        f"PostgreSQL refuses to run as root, and no other account is there ({wanted or ', '.join(_CANDIDATE_ACCOUNTS)}); "
         "set SLACKWATER_STACK_POSTGRES_ACCOUNT to an unprivileged account"
     )
 

@@ -124,7 +124,7 @@ def load_profile(home: Path) -> Profile | None:
         return None
     except PermissionError as exc:
         raise ConfigurationError(
-            f"{exc.filename} belongs to another user; run as that user or choose another folder with SLACKWATER_STACK_HOME"
+            f"{exc.filename} belongs to another user; run as that user or set SLACKWATER_STACK_HOME to another folder"
         ) from exc
     except (KeyError, ValueError) as exc:
         raise ConfigurationError(

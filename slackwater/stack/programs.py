@@ -52,6 +52,16 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
     """
     python, project, data = sys.executable, profile.project_dir, profile.data_dir
     ports = {service: str(port) for service, port in profile.ports.items()}
+    worker_options = [
+        "--pool",
+        WORK_POOL,
+        "--type",
+        "process",
+        "--name",
+        "embedded",
+        "--limit",
+        str(profile.worker_limit),
+    ]
     programs = [
         Program(
             "ministack",
@@ -73,14 +83,12 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
         ),
         Program(
             "snowflake",
-            [python, "-m", "slackwater.stack.snowflake_emulator"]
-            + ["--port", ports["snowflake"], "--data", str(data / "snowflake")],
+            _module(python, "slackwater.stack.snowflake_emulator", ports["snowflake"], data / "snowflake"),
             project,
         ),
         Program(
             "clickhouse",
-            [python, "-m", "slackwater.stack.clickhouse_front"]
-            + ["--port", ports["clickhouse"], "--data", str(data / "clickhouse")],
+            _module(python, "slackwater.stack.clickhouse_front", ports["clickhouse"], data / "clickhouse"),
             project,
         ),
         Program(
@@ -90,8 +98,7 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
         ),
         Program(
             "worker",
-            [python, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", "embedded"]
-            + ["--limit", str(profile.worker_limit)],
+            [python, "-m", "prefect", "worker", "start", *worker_options],
             project,
             stop_wait_seconds=20,
         ),
@@ -137,6 +144,10 @@ def render_supervisor_config(profile: Profile, programs: Sequence[Program], *, s
     for program in programs:
         lines += _program_section(profile, program)
     return "\n".join(lines) + "\n"
+
+
+def _module(python: str, module: str, port: str, data: Path) -> list[str]:
+    return [python, "-m", module, "--port", port, "--data", str(data)]
 
 
 def _program_section(profile: Profile, program: Program) -> list[str]:

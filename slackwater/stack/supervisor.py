@@ -136,7 +136,7 @@ class Supervisor:
             psutil.Process(int(pid)).wait(timeout=timeout_seconds)
 
     def _call(self, request: Callable[[Any], Any], *, tolerated: tuple[int, ...] = ()) -> Any:
-        from supervisor.xmlrpc import SupervisorTransport  # noqa: PLC0415 - the embedded stack's package only
+        from supervisor.xmlrpc import SupervisorTransport
 
         transport = SupervisorTransport(None, None, f"unix://{self._socket_file}")
         try:

@@ -46,7 +46,7 @@ def changelog(batch_id, positions, entity="orders"):
     """Rows of a batch as the append makes them, without a landing file."""
     file = LandingFile(entity=entity, first=positions[0], count=len(positions))
     schema = changelog_schema(load_entity(entity))
-    cast = {name: column for name, column in zip(file.table().column_names, file.table().columns, strict=True)}
+    cast = dict(zip(file.table().column_names, file.table().columns, strict=True))
     table = pa.table({name: cast[name] for name in schema.names if name in cast})
     for name in ("__ts_ms", "__source_ts_ms"):
         table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.timestamp("ms")))
@@ -90,9 +90,7 @@ def test_a_batch_of_several_dates_is_one_snapshot_sorted_by_key_in_each_date(ben
 
 
 def test_the_files_of_a_batch_are_found_after_later_appends(bench):
-    results = [
-        bench.append(bench.seal("orders", bench.put_file(LandingFile(first=10 * n, days=2)))) for n in range(4)
-    ]
+    results = [bench.append(bench.seal("orders", bench.put_file(LandingFile(first=10 * n, days=2)))) for n in range(4)]
     for result in results:
         files = bench.lake.files_of_batch("orders", result.batch_id)
         assert tuple(files) == result.data_files

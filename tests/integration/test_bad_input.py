@@ -50,9 +50,7 @@ class Case:
 SKIPPED_AT_READING = {
     "truncated Parquet": Case("truncated", lambda: BAD.parquet()[:-20]),
     "not Parquet": Case("not_parquet", lambda: b"id,status\n1,pending\n"),
-    "rows of another entity": Case(
-        "schema_change", lambda: LandingFile(entity="users", first=100).parquet()
-    ),
+    "rows of another entity": Case("schema_change", lambda: LandingFile(entity="users", first=100).parquet()),
     "missing column": Case("missing_column", lambda: parquet_bytes(BAD.table().drop_columns(["status"]))),
     "extra column": Case(
         "schema_change", lambda: parquet_bytes(BAD.table().append_column("colour", pa.array(["red"] * 3)))
@@ -197,7 +195,7 @@ def test_an_object_larger_than_a_batch_may_be_is_not_opened(bench):
 def test_a_retry_after_the_repair_lands_in_a_new_batch(bench):
     ids = [bench.put_file(BEFORE), bench.put_file(BAD)]
     batch_id = bench.seal("orders", *ids)
-    bench.landing = bench.landing.model_copy(update={"batch_max_bytes": len(BAD.parquet()) - 1})
+    bench.landing = bench.landing.model_copy(update={"batch_max_bytes": 10})
     bench.append(batch_id)
     assert bench.lake.row_count("orders") == 0
     bench.landing = bench.landing.model_copy(update={"batch_max_bytes": 2**20})

@@ -80,7 +80,8 @@ def test_a_key_with_spaces_and_utf8_arrives_as_it_was_put(yard):
     file = LandingFile(topic="shop ördérs")
     yard.put(file)
     yard.settle()
-    assert [item.key for item in answers.show_batch(yard.ledger, yard.bus.sent[0][2]["batch_id"]).objects] == [file.key()]
+    detail = answers.show_batch(yard.ledger, yard.bus.sent[0][2]["batch_id"])
+    assert [item.key for item in detail.objects] == [file.key()]
 
 
 def test_the_same_notification_again_changes_nothing(yard):
@@ -125,18 +126,18 @@ def test_nothing_is_received_while_the_ledger_does_not_answer(yard):
     assert "shop.orders" in message.body
 
 
-def test_a_message_is_not_deleted_when_its_row_was_not_committed(yard, monkeypatch):
+def test_a_message_is_not_deleted_when_its_row_was_not_committed(yard, sandbox):
     yard.put(LandingFile())
 
     class Failing(Ledger):
         def record_objects(self, seen, *, actor):
             raise StoreUnavailable("away between receive and commit")
 
-    failing = Failing(yard.ledger._dsn)
-    with pytest.raises(StoreUnavailable):
-        for _ in range(5):
-            yard.tick(ledger=failing)
-    failing.close()
+    while yard.queue.depth()[0] == 0:
+        time.sleep(0.1)
+    yard.queue.delete([m.receipt for m in yard.queue.receive() if "s3:TestEvent" in m.body])
+    with Failing(sandbox.ledger.dsn) as failing, pytest.raises(StoreUnavailable):
+        yard.tick(ledger=failing)
     assert yard.queue.depth()[1] >= 1
     assert yard.ledger.is_empty()
 
@@ -209,8 +210,13 @@ def get(url):
 def test_the_service_works_reports_its_health_and_stops_on_sigterm(yard, sandbox):
     assert sandbox.lake
     port = find_free_port_base()
-    env = {**os.environ, **sandbox.env, "SLACKWATER_BRIDGE_HEALTH_PORT": str(port),
-           "SLACKWATER_EVENTS_API_URL": "http://127.0.0.1:1/api", "SLACKWATER_LANDING_BATCH_IDLE_SECONDS": "0.3"}  # fmt: skip
+    env = {
+        **os.environ,
+        **sandbox.env,
+        "SLACKWATER_BRIDGE_HEALTH_PORT": str(port),
+        "SLACKWATER_EVENTS_API_URL": "http://127.0.0.1:1/api",
+        "SLACKWATER_LANDING_BATCH_IDLE_SECONDS": "0.3",
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "slackwater.landing.bridge"], env=env, stdout=subprocess.PIPE, text=True
     )
@@ -222,9 +228,10 @@ def test_the_service_works_reports_its_health_and_stops_on_sigterm(yard, sandbox
             time.sleep(0.3)
         assert [item.objects for item in answers.list_batches(yard.ledger)] == [1]
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and "slackwater_bridge_sealed_batches_total 1.0" not in get(
-            f"http://127.0.0.1:{port}/metrics"
-        )[1]:
+        while (
+            time.monotonic() < deadline
+            and "slackwater_bridge_sealed_batches_total 1.0" not in get(f"http://127.0.0.1:{port}/metrics")[1]
+        ):
             time.sleep(0.3)
         assert "slackwater_bridge_sealed_batches_total 1.0" in get(f"http://127.0.0.1:{port}/metrics")[1]
         assert get(f"http://127.0.0.1:{port}/health") == (200, "ok\n")

@@ -130,10 +130,9 @@ def test_an_object_is_in_one_batch_at_a_time(ledger):
     assert ledger.seal("orders", ids[:1], actor="b") is None
     assert [item.object_id for item in ledger.batch(batch_id).objects] == ids
     assert ledger.open_objects() == []
-    with pytest.raises(StoreRejected), ledger.transaction() as connection:
-        connection.execute("insert into ledger.batch (batch_id, entity, state, object_count, size_bytes)"
-                           " values ('x', 'orders', 'sealed', 1, 1)")  # fmt: skip
-        connection.execute("insert into ledger.batch_object (batch_id, object_id) values ('x', %s)", (ids[0],))
+    other = sealed(ledger, 30)
+    with pytest.raises(StoreRejected, match="batch_object_once"), ledger.transaction() as connection:
+        connection.execute("insert into ledger.batch_object (batch_id, object_id) values (%s, %s)", (other, ids[0]))
 
 
 def test_two_sealers_of_the_same_objects_make_one_batch(ledger):

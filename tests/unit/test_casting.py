@@ -12,7 +12,7 @@ from slackwater.errors import MalformedObject, SchemaDrift
 from slackwater.testing.landing_files import LandingFile
 
 ORDERS = load_entity("orders")
-NINE = datetime(2010, 12, 1, 9, 0)
+NINE = datetime(2010, 12, 1, 9, 0)  # noqa: DTZ001 - the stores hold UTC without a zone
 
 
 def orders(count=2):

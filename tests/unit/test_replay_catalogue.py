@@ -70,6 +70,7 @@ def test_the_name_is_the_first_description_of_a_sale_and_the_description_the_lon
         replace(SALE, invoice="500002", description=None),
         replace(SALE, invoice="500003", description="RED MUG"),
         replace(SALE, invoice="500004", description="RED MUG WITH DOTS"),
+        replace(SALE, invoice="500005", description="MUG"),
     )
     first, *_ = products(*lines)
     assert (first["name"], first["description"]) == ("RED MUG", "RED MUG WITH DOTS")
@@ -84,6 +85,11 @@ def test_a_product_without_any_text_is_called_by_its_code() -> None:
 def test_postage_manual_and_fee_codes_are_services_without_stock(code: str) -> None:
     (only,) = products(replace(SALE, code=code.lower(), description="RED MUG"))
     assert (only["category"], only["stock_quantity"]) == ("service", 0)
+
+
+def test_a_returned_service_brings_no_stock() -> None:
+    back = replace(SALE, invoice="C500002", code="POST", quantity=-5, at="2010-12-01 10:00")
+    assert [row["stock_quantity"] for row in products(replace(SALE, code="POST"), back)] == [0]
 
 
 @pytest.mark.parametrize(

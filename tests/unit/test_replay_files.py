@@ -82,6 +82,11 @@ def test_the_same_slice_of_another_plan_of_the_same_lines_has_the_same_bytes(pla
     assert [(file.key, file.data) for file in first] == [(file.key, file.data) for file in second]
 
 
+def test_the_gzip_header_holds_no_time_and_no_name(plan: YearPlan) -> None:
+    made = files(plan, days=1, slice_by=SliceBy.DAY, form=FileForm.JSON)
+    assert {file.data[3:8] for file in made} == {bytes(5)}
+
+
 def read(file: LandingFile) -> pa.Table:
     if file.key.endswith(".parquet"):
         return pq.read_table(pa.BufferReader(file.data))

@@ -66,6 +66,14 @@ def test_a_free_line_is_an_item_for_a_customer_and_a_stock_adjustment_without_on
     assert list(end_state(plan, "orders")) == [500001]
 
 
+def test_a_customer_has_one_address_and_guests_have_their_own() -> None:
+    lines = [replace(SALE, invoice=str(500001 + n), at=f"2010-12-01 09:0{n}") for n in range(2)]
+    guests = [replace(SALE, invoice=str(500011 + n), at=f"2010-12-01 10:0{n}", customer=None) for n in range(9)]
+    orders = end_state(plan_year(invoice_lines(*lines, *guests)), "orders").values()
+    assert len({order["shipping_address"] for order in orders if order["user_id"]}) == 1
+    assert len({order["shipping_address"] for order in orders if not order["user_id"]}) > 5
+
+
 def test_a_guest_order_has_no_user() -> None:
     plan = plan_year(invoice_lines(replace(SALE, customer=None)))
     assert end_state(plan, "orders")[500001]["user_id"] is None
