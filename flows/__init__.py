@@ -1,0 +1,1 @@
+"""Deployable flows: when, and in what order."""

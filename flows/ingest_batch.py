@@ -6,7 +6,8 @@ refuse a second write themselves. Steps are in `tasks/`.
 """
 
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from tasks.append_to_lake import append_to_lake
 from tasks.batch_claims import claim_batch, holding

@@ -1,7 +1,8 @@
 """Flow: compare ClickHouse and Snowflake at the published frontier. Hourly, or by hand for a range of days."""
 
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from tasks.reconcile import reconcile_daily_metrics
 

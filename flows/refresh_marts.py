@@ -1,18 +1,26 @@
 """Flow: rebuild the marts over every loaded batch, ask the gate, and publish or reject.
 
-Started by the event `slackwater.refresh.due` or by hand. One run at a time holds the mart set's lease; it goes on until
-nothing is unpublished, so that a burst of batches costs a few refreshes. A run that finds the lease taken has nothing to
-do: the holder looks again before it ends.
+Started by the event `slackwater.refresh.due` or by hand. One run at a time holds the mart set's lease; it goes on
+until nothing is unpublished, so that a burst of batches costs a few refreshes. A run that finds the lease taken has
+nothing to do: the holder looks again before it ends.
 """
 
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.build_models import build_models
 from flows.scan_quality import scan_quality
 from slackwater.errors import GateFailed
 from slackwater.naming import MART_SET
-from tasks.refresh_steps import claim_refresh, holding_refresh, is_refresh_due, publish_refresh, reject_refresh, start_refresh
+from tasks.refresh_steps import (
+    claim_refresh,
+    holding_refresh,
+    is_refresh_due,
+    publish_refresh,
+    reject_refresh,
+    start_refresh,
+)
 
 
 @flow(name="refresh-marts", flow_run_name="refresh-{mart_set}", log_prints=True)

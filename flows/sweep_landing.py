@@ -1,7 +1,8 @@
-"""Flow: find what events lost. Every minute: list the landing prefix, drive dead batches again, free dead runs' slots."""
+"""Flow: find what events lost. Every minute: list the landing prefix, drive dead batches again, free dead runs."""
 
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from tasks.sweep import free_dead_runs, sweep_landing_prefix
 

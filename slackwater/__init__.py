@@ -1,0 +1,1 @@
+"""How the work is done: a plain library and the command line."""

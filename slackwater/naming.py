@@ -1,6 +1,7 @@
 """The names that more than one part depends on: events, resources, schemas and tables.
 
-Stable contract (ARCHITECTURE.md, "Names"): a name here is changed only with an entry in CHANGELOG.md. No logic here beyond composing names.
+Stable contract (ARCHITECTURE.md, "Names"): a name here is changed only with an entry in CHANGELOG.md. No logic here
+beyond composing names.
 """
 
 ENTITIES: tuple[str, ...] = ("users", "products", "orders", "order_items")

@@ -18,7 +18,9 @@ class ProjectSettings(BaseSettings):
     """Where the checkout or image keeps the folders that are no Python."""
 
     model_config = _config("PROJECT")
-    root: Path = Field(Path(__file__).resolve().parent.parent, description="Folder that holds dbt/, soda/ and prefect.yaml.")
+    root: Path = Field(
+        Path(__file__).resolve().parent.parent, description="Folder that holds dbt/, soda/ and prefect.yaml."
+    )
 
     @property
     def dbt_dir(self) -> Path:
@@ -48,13 +50,21 @@ class LandingSettings(BaseSettings):
     bucket: str = Field("slackwater-landing", description="Bucket that receives the change files.")
     prefix: str = Field("cdc/", description="Prefix below which `<entity>/date=.../hour=.../` lie.")
     queue_name: str = Field("slackwater-landing", description="SQS queue of the bucket's object-created events.")
-    dead_letter_queue_name: str = Field("slackwater-landing-dlq", description="Backstop for messages nobody could take.")
+    dead_letter_queue_name: str = Field(
+        "slackwater-landing-dlq", description="Backstop for messages nobody could take."
+    )
     max_receive_count: int = Field(100, ge=100, description="Receives before a message moves to the dead-letter queue.")
-    visibility_timeout_seconds: int = Field(60, ge=1, le=43_200, description="How long a received message stays hidden.")
-    epoch: int = Field(0, ge=0, description="Raised by one when the source's WAL history is replaced (restore, upgrade).")
+    visibility_timeout_seconds: int = Field(
+        60, ge=1, le=43_200, description="How long a received message stays hidden."
+    )
+    epoch: int = Field(
+        0, ge=0, description="Raised by one when the source's WAL history is replaced (restore, upgrade)."
+    )
     batch_max_objects: int = Field(500, ge=1, le=1_000, description="Most objects in one batch.")
     batch_max_bytes: int = Field(256 * 2**20, ge=1, description="Most bytes in one batch.")
-    batch_max_age_seconds: float = Field(10.0, gt=0, description="A batch is sealed when its oldest object waited so long.")
+    batch_max_age_seconds: float = Field(
+        10.0, gt=0, description="A batch is sealed when its oldest object waited so long."
+    )
     batch_idle_seconds: float = Field(2.0, gt=0, description="A batch is sealed when no object arrived for so long.")
 
 
@@ -62,7 +72,9 @@ class BridgeSettings(BaseSettings):
     """The bridge service itself."""
 
     model_config = _config("BRIDGE")
-    health_port: int | None = Field(None, ge=1, le=65_535, description="Loopback port of /health and /metrics; empty: off.")
+    health_port: int | None = Field(
+        None, ge=1, le=65_535, description="Loopback port of /health and /metrics; empty: off."
+    )
     health_stale_seconds: float = Field(60.0, gt=0, description="Unhealthy when no round succeeded for so long.")
 
 
@@ -70,10 +82,14 @@ class LakeSettings(BaseSettings):
     """The Iceberg catalog and its warehouse location."""
 
     model_config = _config("LAKE")
-    catalog_name: str = Field("lake", description="Catalog name; every engine must use the same, another name sees no table.")
+    catalog_name: str = Field(
+        "lake", description="Catalog name; every engine must use the same, another name sees no table."
+    )
     catalog_uri: SecretStr = Field(description="SQLAlchemy URI of the catalog's PostgreSQL database.")
     warehouse: str = Field("s3://slackwater-lake/wh", description="Root location of the tables.")
-    target_file_bytes: int = Field(16 * 2**20, ge=2**20, description="Wanted data file size; at most 16 MiB on emulated S3.")
+    target_file_bytes: int = Field(
+        16 * 2**20, ge=2**20, description="Wanted data file size; at most 16 MiB on emulated S3."
+    )
 
 
 class LedgerSettings(BaseSettings):
@@ -81,7 +97,9 @@ class LedgerSettings(BaseSettings):
 
     model_config = _config("LEDGER")
     dsn: SecretStr = Field(description="libpq URI of the ledger's database.")
-    lease_seconds: int = Field(60, ge=5, le=3_600, description="A batch or refresh is re-driven when its lease is this old.")
+    lease_seconds: int = Field(
+        60, ge=5, le=3_600, description="A batch or refresh is re-driven when its lease is this old."
+    )
 
 
 class ShopSettings(BaseSettings):
@@ -106,7 +124,9 @@ class WarehouseSettings(BaseSettings):
     warehouse: str = Field("COMPUTE_WH", description="Virtual warehouse.")
     role: str = Field("TRANSFORMER", description="Role.")
     stage: str = Field("RAW.LAKE_STAGE", description="External stage over the lake's warehouse location.")
-    storage_integration: str | None = Field(None, description="Storage integration of the stage; empty uses the S3 keys.")
+    storage_integration: str | None = Field(
+        None, description="Storage integration of the stage; empty uses the S3 keys."
+    )
     network_timeout_seconds: int = Field(300, ge=5, description="Longest wait for one answer.")
     login_timeout_seconds: int = Field(20, ge=1, description="Longest wait for a login.")
 
@@ -121,7 +141,9 @@ class ClickHouseSettings(BaseSettings):
     password: SecretStr = Field(SecretStr(""), description="Password.")
     database: str = Field("speed", description="Database of the speed layer's tables.")
     secure: bool = Field(False, description="Use TLS.")
-    ttl_days: int = Field(120, ge=1, description="Days a change is kept after its ingestion; above the greatest lateness.")
+    ttl_days: int = Field(
+        120, ge=1, description="Days a change is kept after its ingestion; above the greatest lateness."
+    )
     connect_timeout_seconds: int = Field(10, ge=1, description="Longest wait for a connection.")
     answer_timeout_seconds: int = Field(300, ge=1, description="Longest wait for one answer.")
 
@@ -158,8 +180,14 @@ class StackSettings(BaseSettings):
 
     model_config = _config("STACK")
     home: Path = Field(Path(".slackwater"), description="Folder of the stack's state, data and logs.")
-    port_base: int = Field(14_200, ge=1_024, le=65_500, description="First of the ports; the services take the next ones.")
-    postgres_uri: SecretStr | None = Field(None, description="URI of an external PostgreSQL (superuser); empty embeds one.")
-    postgres_account: str = Field("", description="Account PostgreSQL runs as when the stack is started by root; empty picks one.")
+    port_base: int = Field(
+        14_200, ge=1_024, le=65_500, description="First of the ports; the services take the next ones."
+    )
+    postgres_uri: SecretStr | None = Field(
+        None, description="URI of an external PostgreSQL (superuser); empty embeds one."
+    )
+    postgres_account: str = Field(
+        "", description="Account PostgreSQL runs as when the stack is started by root; empty picks one."
+    )
     worker_limit: int = Field(3, ge=1, le=64, description="Flow runs the embedded worker executes at the same time.")
-    start_timeout_seconds: float = Field(180.0, gt=0, description="Longest wait for all services to become healthy.")
+    start_timeout_seconds: float = Field(300.0, gt=0, description="Longest wait for all services to become healthy.")

@@ -1,0 +1,1 @@
+"""Jobs that are submitted to Spark; none yet."""

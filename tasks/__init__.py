@@ -1,0 +1,1 @@
+"""One retriable step each: retries, timeout, artifacts."""

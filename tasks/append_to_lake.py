@@ -4,7 +4,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.lake.append import AppendResult, append_claimed
-from slackwater.ledger.store import BatchLease
+from slackwater.ledger.model import BatchLease
 from slackwater.settings import LandingSettings
 from tasks.connections import open_lake, open_ledger, open_object_store
 from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient

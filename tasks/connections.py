@@ -21,13 +21,13 @@ from slackwater.settings import (
 
 def open_ledger() -> Ledger:
     """Return the ledger of the environment."""
-    settings = LedgerSettings()  # type: ignore[call-arg]  # read from the environment
+    settings = LedgerSettings()  # read from the environment
     return Ledger(settings.dsn, lease_seconds=settings.lease_seconds)
 
 
 def open_lake() -> Lake:
     """Return the lake of the environment."""
-    return Lake(LakeSettings(), S3Settings())  # type: ignore[call-arg]
+    return Lake(LakeSettings(), S3Settings())
 
 
 def open_object_store() -> ObjectStore:

@@ -3,7 +3,7 @@
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
-from slackwater.ledger.store import BatchLease
+from slackwater.ledger.model import BatchLease
 from slackwater.warehouse.load import LoadResult, load_batch
 from tasks.batch_claims import current_actor
 from tasks.connections import open_lake, open_ledger, open_warehouse

@@ -76,7 +76,9 @@ def start_refresh(lease: RefreshLease) -> Refresh | None:
         ledger.lower_refresh_flag(lease.mart_set)
         refresh = refreshing.start_refresh(ledger=ledger, warehouse=warehouse, lease=lease)
     if refresh is not None:
-        get_run_logger().info("Refresh %s covers %d batches: %s", refresh.refresh_id, len(refresh.batch_ids), refresh.impact_counts)
+        get_run_logger().info(
+            "Refresh %s covers %d batches: %s", refresh.refresh_id, len(refresh.batch_ids), refresh.impact_counts
+        )
         create_markdown_artifact(key="refresh-started", markdown=refresh_markdown(refresh))
     return refresh
 
@@ -114,14 +116,16 @@ def reject_refresh(refresh: Refresh, verdict: GateVerdict, lease: RefreshLease) 
     """Record why the refresh is not published and say so on the event bus; marts are not touched."""
     with open_ledger() as ledger:
         ledger.mark_tested(lease, refresh.refresh_id)
-        ledger.mark_rejected(
-            lease, refresh.refresh_id, reasons=verdict.reasons, report=str(verdict.report_html)
-        )
+        ledger.mark_rejected(lease, refresh.refresh_id, reasons=verdict.reasons, report=str(verdict.report_html))
     with open_event_bus() as bus:
         bus.emit(
             EVENT_GATE_FAILED,
             mart_set_resource(refresh.mart_set),
-            {"refresh_id": refresh.refresh_id, "report": str(verdict.report_html), "reasons": "; ".join(verdict.reasons)},
+            {
+                "refresh_id": refresh.refresh_id,
+                "report": str(verdict.report_html),
+                "reasons": "; ".join(verdict.reasons),
+            },
             event_id=f"gate-failed:{refresh.refresh_id}",
         )
 
@@ -159,6 +163,5 @@ def refresh_markdown(refresh: Refresh) -> str:
 def publication_markdown(publication: Publication) -> str:
     """Return what a publication changed as Markdown; a changed row counts as deleted and inserted."""
     rows = "".join(f"| {m.mart} | {m.rows_deleted} | {m.rows_inserted} |\n" for m in publication.marts)
-    return (
-        f"## Published `{publication.publication_id}`\n\n| mart | rows deleted | rows inserted |\n|---|---:|---:|\n{rows}"
-    )
+    head = "| mart | rows deleted | rows inserted |\n|---|---:|---:|\n"
+    return f"## Published `{publication.publication_id}`\n\n{head}{rows}"

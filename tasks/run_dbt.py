@@ -36,7 +36,7 @@ def run_dbt_models(refresh_id: str) -> None:
 
 @task
 def run_dbt_tests(refresh_id: str) -> None:
-    """Run every dbt test of the data and keep all results; the gate reads them. Unit tests are for the code's own suite."""
+    """Run every dbt test of the data and keep all results for the gate. Unit tests are for the code's own suite."""
     failed = _invoke(refresh_id, "test", "--exclude-resource-type", "unit_test")
     if failed:
         get_run_logger().warning("dbt tests that did not pass: %s", ", ".join(failed))
@@ -51,7 +51,9 @@ def _invoke(refresh_id: str, command: str, *options: str) -> list[str]:
     runner = PrefectDbtRunner(settings=settings, raise_on_failure=False, disable_assets=True)
     outcome = runner.invoke([command, *options, "--vars", json.dumps(variables), "--log-path", str(target / "logs")])
     if outcome.exception is not None:
-        raise TerminalError(f"refresh {refresh_id}: dbt {command} did not run: {outcome.exception}") from outcome.exception
+        raise TerminalError(
+            f"refresh {refresh_id}: dbt {command} did not run: {outcome.exception}"
+        ) from outcome.exception
     kept = results_path(refresh_id, command)
     kept.parent.mkdir(parents=True, exist_ok=True)
     for name in ("run_results.json", "manifest.json"):

@@ -33,6 +33,10 @@ LOCK_ERRNOS = frozenset({604, 625, 626, 57014})
 CONNECTION_ERRNOS = frozenset({*range(250001, 250013), 251008, 390112, 390114, 390195, 604020})
 """Login or request did not get through, or the session expired."""
 
+LOCK_TIMEOUT_SECONDS = 60
+"""Longest wait for a lock; then the statement fails as a conflict and the caller's retry decides. Snowflake's default
+is 12 hours, and a session that died may hold its lock for minutes."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _SECRET = re.compile(r"(aws_key_id|aws_secret_key|aws_token|password)\s*=\s*'[^']*'", re.IGNORECASE)
 _DDL = re.compile(r"\s*(create|alter|drop|truncate|comment|undrop)\b", re.IGNORECASE)
@@ -217,7 +221,11 @@ def _connect_arguments(settings: WarehouseSettings, query_tag: str) -> Mapping[s
         "timezone": "UTC",
         "paramstyle": "qmark",
         "client_telemetry_enabled": False,
-        "session_parameters": {"QUERY_TAG": query_tag},
+        "session_parameters": {
+            "QUERY_TAG": query_tag,
+            "LOCK_TIMEOUT": str(LOCK_TIMEOUT_SECONDS),
+            "TRANSACTION_ABORT_ON_ERROR": "TRUE",
+        },
     }
     if settings.host:
         arguments["host"] = settings.host

@@ -1,0 +1,1 @@
+"""The four entities, declared once, and what is derived from them."""

@@ -1,4 +1,4 @@
-"""The DDL of every store, derived from the entity files. Pure text; golden files in `tests/unit/golden` show the result.
+"""The DDL of every store, derived from the entity files. Pure text; golden files in `tests/unit/golden` show it.
 
 One function per store. Who runs it: `clients/iceberg.py` creates tables from `changelog_schema`, of which
 `iceberg_changelog_ddl` is the readable form; the others are executed as they are.

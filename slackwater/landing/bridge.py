@@ -25,6 +25,8 @@ ACTOR = "bridge"
 BUSY_WAIT_SECONDS = 1
 IDLE_WAIT_SECONDS = 5
 FAILURE_PAUSE_SECONDS = 5.0
+RECEIVES_PER_ROUND = 20
+"""Up to ten messages each; between rounds batches are sealed and events sent."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,26 @@ def receive_once(ledger: Ledger, queue: Queue, landing: LandingSettings, *, wait
     return Received(len(messages), new, rejected)
 
 
+def drain(ledger: Ledger, queue: Queue, landing: LandingSettings, *, wait_seconds: int) -> Received:
+    """Receive until the queue is empty or the round is long enough; only the first receive waits."""
+    total = receive_once(ledger, queue, landing, wait_seconds=wait_seconds)
+    last = total
+    for _ in range(RECEIVES_PER_ROUND - 1):
+        if last.messages == 0:
+            break
+        last = receive_once(ledger, queue, landing, wait_seconds=0)
+        total = Received(
+            total.messages + last.messages,
+            total.new_objects + last.new_objects,
+            total.rejected_messages + last.rejected_messages,
+        )
+    return total
+
+
 def tick(ledger: Ledger, queue: Queue, bus: Bus, landing: LandingSettings, *, wait_seconds: int) -> Tick:
     """Do one round: receive, seal what is due, send what was never sent."""
     ledger.unloaded_counts()  # asks whether the ledger answers, before anything is received
-    received = receive_once(ledger, queue, landing, wait_seconds=wait_seconds)
+    received = drain(ledger, queue, landing, wait_seconds=wait_seconds)
     sealed = seal_due(ledger, landing, actor=ACTOR)
     for batch in sealed:
         LOG.info(

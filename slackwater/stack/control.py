@@ -113,6 +113,9 @@ def _delete_files(home: Path) -> None:
     place = postgres.recorded_place(home)
     if place is not None and place.outside_dir is not None:
         shutil.rmtree(place.outside_dir, ignore_errors=True)
+    socket_folder = supervisor.socket_path(home).parent
+    if socket_folder != home:
+        shutil.rmtree(socket_folder, ignore_errors=True)
     try:
         shutil.rmtree(home)
     except OSError as exc:

@@ -97,7 +97,7 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         profile: The stack.
         inherited: The caller's environment.
     """
-    basics = {name: inherited[name] for name in ("LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "TERM") if name in inherited}
+    basics = {name: inherited[name] for name in ("LANG", "LC_ALL", "JAVA_HOME", "TERM") if name in inherited}
     passed = {name: value for name, value in inherited.items() if name.startswith(TUNING_PREFIXES)}
     return {
         **basics,
@@ -105,6 +105,8 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         **passed,
         "PATH": inherited.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": str(profile.home / "user"),
+        # Prefect's worker makes a folder of a fixed name in the temporary folder; another user's would be in its way.
+        "TMPDIR": str(profile.home / "tmp"),
         "TZ": "UTC",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(profile.project_dir),

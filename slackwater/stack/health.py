@@ -22,7 +22,9 @@ _HTTP_PATHS = {
 _PROBE_SECONDS = 3.0
 
 
-def is_answering(profile: Profile, service: str, *, place: PostgresPlace | None = None) -> bool:
+def is_answering(
+    profile: Profile, service: str, *, place: PostgresPlace | None = None, since_epoch_seconds: int = 0
+) -> bool:
     """Ask a service whether it is ready.
 
     Args:
@@ -30,11 +32,12 @@ def is_answering(profile: Profile, service: str, *, place: PostgresPlace | None 
         service: postgres, ministack, snowflake, clickhouse, prefect or worker; others have no door to knock
             on and count as ready when their process runs.
         place: Where PostgreSQL's binaries are; None = external, taken as ready (the bootstrap connects to it).
+        since_epoch_seconds: When the process started; a heartbeat from before it is another process's.
     """
     if service == "postgres":
         return place is None or _is_postgres_ready(profile, place)
     if service == "worker":
-        return _is_worker_online(profile)
+        return _is_worker_online(profile, since_epoch_seconds=since_epoch_seconds)
     path = _HTTP_PATHS.get(service)
     return path is None or _http_get(f"http://{LOOPBACK}:{profile.ports[service]}{path}") is not None
 
@@ -80,7 +83,7 @@ def _is_postgres_ready(profile: Profile, place: PostgresPlace) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _is_worker_online(profile: Profile) -> bool:
+def _is_worker_online(profile: Profile, *, since_epoch_seconds: int) -> bool:
     url = f"{profile.prefect_url}/api/work_pools/{WORK_POOL}/workers/filter"
     answer = _http_get(url, body=b"{}")
     if answer is None:
@@ -88,7 +91,8 @@ def _is_worker_online(profile: Profile) -> bool:
     newest = max((str(worker.get("last_heartbeat_time") or "") for worker in json.loads(answer)), default="")
     if not newest:
         return False
-    return datetime.now(UTC) - datetime.fromisoformat(newest) < timedelta(seconds=90)
+    heartbeat = datetime.fromisoformat(newest)
+    return heartbeat.timestamp() >= since_epoch_seconds and datetime.now(UTC) - heartbeat < timedelta(seconds=90)
 
 
 def _http_get(url: str, *, body: bytes | None = None) -> bytes | None:

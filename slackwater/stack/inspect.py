@@ -66,7 +66,8 @@ def _inspect(
     if process is None or process.state not in ("RUNNING", "STARTING"):
         state = process.state.lower() if process else "stopped"
         return ServiceStatus(name, state, False, address, 0, None, 0)
-    is_healthy = health.is_answering(profile, name, place=place)
+    since = process.started_at_epoch_seconds
+    is_healthy = health.is_answering(profile, name, place=place, since_epoch_seconds=since)
     started_at = datetime.fromtimestamp(process.started_at_epoch_seconds, tz=UTC)
     state = "healthy" if is_healthy else "starting"
     return ServiceStatus(name, state, is_healthy, address, process.pid, started_at, _memory_bytes(process.pid))

@@ -223,7 +223,7 @@ def _choose_account(wanted: str) -> str:
         if found.pw_uid != 0:
             return name
     raise ConfigurationError(
-        f"PostgreSQL refuses to run as root, and no other account is there ({wanted or ', '.join(_CANDIDATE_ACCOUNTS)}); "
+        f"PostgreSQL refuses to run as root, no other account is there ({wanted or ', '.join(_CANDIDATE_ACCOUNTS)}); "
         "set SLACKWATER_STACK_POSTGRES_ACCOUNT to an unprivileged account"
     )
 

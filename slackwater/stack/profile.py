@@ -183,7 +183,13 @@ def save_profile(profile: Profile) -> None:
         passwords["external_postgres_uri"] = profile.external_postgres_uri
     try:
         profile.home.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for folder in (profile.log_dir, profile.data_dir, profile.reports_dir, profile.home / "user"):
+        for folder in (
+            profile.log_dir,
+            profile.data_dir,
+            profile.reports_dir,
+            profile.home / "user",
+            profile.home / "tmp",
+        ):
             folder.mkdir(exist_ok=True)
         write_private(profile.home / "secrets.json", json.dumps(passwords, indent=2))
         write_private(profile.home / "state.json", json.dumps(state, indent=2))

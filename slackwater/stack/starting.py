@@ -17,8 +17,8 @@ from slackwater.stack.profile import DATABASES, Profile
 from slackwater.stack.programs import SERVICES, STORES
 
 _POLL_SECONDS = 0.2
-_CRASH_LOOP_SECONDS = 10.0
-"""How long a service may crash and be restarted before the start gives up on it."""
+_MOST_PROCESSES = 4
+"""A service of which so many processes were seen and none became healthy keeps crashing."""
 
 Say = Callable[[str], None]
 
@@ -99,20 +99,22 @@ class Starter:
             StackUnhealthy: One gave up or the time is over.
         """
         waiting = [name for name in names if name in wanted]
-        first_crash: dict[str, float] = {}
+        processes: dict[str, set[int]] = {name: set() for name in waiting}
         while waiting:
             states = self._remote.processes()
             for name in tuple(waiting):
                 state = states[name].state if name in states else "UNKNOWN"
-                if state in ("FATAL", "EXITED", "UNKNOWN", "STOPPED"):
+                if state in ("FATAL", "UNKNOWN", "STOPPED"):
                     raise StackUnhealthy(self._explain(name, f"stopped ({state.lower()})"))
-                if state == "BACKOFF":
-                    first_crash.setdefault(name, time.monotonic())
-                is_ready = state == "RUNNING" or (state == "STARTING" and name in STORES and name not in first_crash)
-                if is_ready and health.is_answering(self._profile, name, place=self._place):
-                    waiting.remove(name)
-                elif time.monotonic() - first_crash.get(name, time.monotonic()) > _CRASH_LOOP_SECONDS:
+                process = states[name]
+                processes[name] |= {process.pid} - {0}
+                if len(processes[name]) > _MOST_PROCESSES:
                     raise StackUnhealthy(self._explain(name, "keeps crashing"))
+                # A store is used as soon as it answers; the others must have stayed up for a while (RUNNING).
+                is_up = state == "RUNNING" or (state == "STARTING" and name in STORES)
+                since = process.started_at_epoch_seconds
+                if is_up and health.is_answering(self._profile, name, place=self._place, since_epoch_seconds=since):
+                    waiting.remove(name)
             if waiting and time.monotonic() > self._deadline:
                 raise StackUnhealthy(self._explain(waiting[0], "did not become healthy in time"))
             if waiting:

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ import psutil
 from slackwater.errors import ConfigurationError, StoreUnavailable
 from slackwater.stack.profile import STACK_MARKER
 
+_SHORT_FOLDER = Path("/tmp")  # noqa: S108 - the folder made in it belongs to the caller alone
 _LONGEST_SOCKET_PATH = 100
 """The kernel's limit is 108 bytes; supervisord appends its pid while it creates the socket."""
 
@@ -41,7 +41,7 @@ def socket_path(home: Path) -> Path:
     if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH - 12:
         return inside
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"slackwater-{os.geteuid()}-{name}" / "supervisor.sock"
+    return _SHORT_FOLDER / f"slackwater-{os.geteuid()}-{name}" / "supervisor.sock"
 
 
 def is_running(socket_file: Path) -> bool:
@@ -64,6 +64,8 @@ def start_supervisor(
         ConfigurationError: It did not start; the message holds its output.
     """
     socket_file.parent.mkdir(mode=0o700, exist_ok=True)
+    if socket_file.parent.stat().st_uid != os.geteuid():
+        raise ConfigurationError(f"{socket_file.parent} belongs to another user; remove it and start again")
     if not is_running(socket_file):
         socket_file.unlink(missing_ok=True)
     done = subprocess.run(
@@ -115,17 +117,6 @@ class Supervisor:
     def stop_without_waiting(self, name: str) -> None:
         """Ask a program to stop."""
         self._call(lambda rpc: rpc.stopProcess(name, False), tolerated=(70,))
-
-    def reload(self, programs: Mapping[str, bool]) -> None:
-        """Read the configuration again; new and (where the value is True) changed programs are taken over."""
-        answer: Any = self._call(lambda rpc: rpc.reloadConfig())
-        added, changed, removed = answer[0]
-        for name in (*changed, *removed):
-            if programs.get(name, True):
-                self._call(lambda rpc, name=name: rpc.stopProcessGroup(name, True), tolerated=(10, 70))
-                self._call(lambda rpc, name=name: rpc.removeProcessGroup(name), tolerated=(10,))
-        for name in (*added, *changed):
-            self._call(lambda rpc, name=name: rpc.addProcessGroup(name), tolerated=(90,))
 
     def shutdown(self, *, timeout_seconds: float = 60.0) -> None:
         """Stop every program and the supervisor itself; returns when it is gone."""

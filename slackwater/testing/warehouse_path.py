@@ -29,7 +29,7 @@ Value = str | int | bool | Decimal | datetime | None
 Change = Mapping[str, Value]
 
 ACTOR = "test"
-DEFAULT_TIME = datetime(2010, 12, 1, 8, 0)
+DEFAULT_TIME = datetime.fromisoformat("2010-12-01 08:00:00")
 
 
 @dataclass
@@ -100,13 +100,13 @@ def changelog_rows(entity: str, changes: Sequence[Change], *, batch_id: str, sou
     `op`, `lsn` and `at` of a change set its operation (`c`), LSN (its position) and event time.
     """
     first = source.first_position or 0
-    rows = []
+    rows: list[dict[str, object]] = []
     for index, change in enumerate(changes):
-        values = {name: value for name, value in change.items() if name not in {"op", "lsn", "at"}}
+        values: dict[str, object] = {name: value for name, value in change.items() if name not in {"op", "lsn", "at"}}
         at = change.get("at") or change.get("updated_at") or change.get("created_at") or DEFAULT_TIME
         if not isinstance(at, datetime):
-            raise AssertionError(f"the event time must be a datetime, not {at!r}")
-        place = {
+            raise TypeError(f"the event time must be a datetime, not {at!r}")
+        place: dict[str, object] = {
             "__op": change.get("op", "c"),
             "__ts_ms": at,
             "__source_ts_ms": at,

@@ -1,7 +1,7 @@
 """The command lines of the dbt project and what its results say. Pure: running dbt is the caller's.
 
-`dbt run` builds `STAGING` and `CANDIDATE`, `dbt test` judges them; each leaves a `run_results.json` in the target folder.
-A failed test's compiled SQL is kept, so that the failing keys can be selected without storing every failure.
+`dbt run` builds `STAGING` and `CANDIDATE`, `dbt test` judges them; each leaves a `run_results.json` in the target
+folder. A failed test's compiled SQL is kept, so that the failing keys can be selected without storing every failure.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slackwater.errors import TerminalError
-from slackwater.warehouse.marts import DBT_PROJECT_DIR
+from slackwater.settings import ProjectSettings
 
 RUN_RESULTS = "run_results.json"
 
@@ -70,14 +70,14 @@ class NodeResult:
 
 
 def run_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR, is_full: bool = False
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None, is_full: bool = False
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt run` for one refresh.
 
     Args:
         variables: From `slackwater.warehouse.refresh.dbt_vars`.
         target_dir: Where results, compiled SQL and logs go; outside the project.
-        project_dir: Folder of `dbt_project.yml` and `profiles.yml`.
+        project_dir: Folder of `dbt_project.yml` and `profiles.yml`; the checkout's or image's by default.
         is_full: Rebuild every table instead of the touched rows.
     """
     extra = ("--full-refresh",) if is_full else ()
@@ -85,7 +85,7 @@ def run_arguments(
 
 
 def data_test_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt test` over the built tables; the models' unit tests are the project's own tests."""
     chosen = ("--exclude-resource-type", "unit_test")
@@ -93,7 +93,7 @@ def data_test_arguments(
 
 
 def unit_test_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt test` for the models' unit tests alone; the tables must have been built once."""
     chosen = ("--resource-type", "unit_test")
@@ -101,19 +101,19 @@ def unit_test_arguments(
 
 
 def docs_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path = DBT_PROJECT_DIR
+    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt docs generate`."""
     return ("docs", "generate", *_common(variables, target_dir=target_dir, project_dir=project_dir))
 
 
-def _common(variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path) -> tuple[str, ...]:
-    target = target_dir.resolve()
+def _common(variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None) -> tuple[str, ...]:
+    target, project = target_dir.resolve(), project_dir or ProjectSettings().dbt_dir
     return (
         "--project-dir",
-        str(project_dir),
+        str(project),
         "--profiles-dir",
-        str(project_dir),
+        str(project),
         "--target-path",
         str(target),
         "--log-path",

@@ -14,9 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slackwater.clients.snowflake import quote_identifier
 from slackwater.errors import ConfigurationError
 from slackwater.naming import SCHEMA_CANDIDATE, SCHEMA_MARTS
-
-DBT_PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt"
-"""The dbt project of this checkout; it is data, not a package, and lies beside `slackwater/`."""
+from slackwater.settings import ProjectSettings
 
 PUBLICATION_COLUMN = "publication_id"
 """Last column of every published mart: the publication that wrote the row as it is now."""
@@ -80,11 +78,11 @@ class _ModelFile(BaseModel):
     models: list[_Model] = []
 
 
-def load_marts(project_dir: Path = DBT_PROJECT_DIR) -> tuple[Mart, ...]:
+def load_marts(project_dir: Path | None = None) -> tuple[Mart, ...]:
     """Read every mart's contract.
 
     Args:
-        project_dir: Folder that holds `dbt_project.yml`.
+        project_dir: Folder that holds `dbt_project.yml`; the checkout's or image's by default.
 
     Returns:
         The marts in order of their names.
@@ -92,9 +90,10 @@ def load_marts(project_dir: Path = DBT_PROJECT_DIR) -> tuple[Mart, ...]:
     Raises:
         ConfigurationError: There is no mart, or a key is not among the columns.
     """
-    marts = tuple(sorted(_read(project_dir / "models" / "marts"), key=lambda mart: mart.name))
+    folder = (project_dir or ProjectSettings().dbt_dir) / "models" / "marts"
+    marts = tuple(sorted(_read(folder), key=lambda mart: mart.name))
     if not marts:
-        raise ConfigurationError(f"no mart is declared below {project_dir / 'models' / 'marts'}")
+        raise ConfigurationError(f"no mart is declared below {folder}")
     return marts
 
 

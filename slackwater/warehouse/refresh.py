@@ -124,7 +124,8 @@ def record_impact(warehouse: Warehouse, frozen: LedgerRefresh) -> None:
         published = _published_bounds(warehouse, mart_set)
         warehouse.execute(
             "insert into OPS.REFRESH (refresh_id, refresh_seq, mart_set, as_of, started_at)"
-            " select ?, lock_seq, mart_set, cast(? as timestamp_ntz(6)), sysdate() from OPS.MART_LOCK where mart_set = ?",
+            " select ?, lock_seq, mart_set, cast(? as timestamp_ntz(6)), sysdate() from OPS.MART_LOCK"
+            " where mart_set = ?",
             (refresh_id, frozen.as_of, mart_set),
         )
         ranges = {}

@@ -1,7 +1,7 @@
 """The dbt project over handmade changes: what staging and the daily metrics say, and what an incremental build does.
 
-One shop runs through five refreshes; each fixture is one of them, so the tests below only look. The expected numbers are
-worked out by hand from the definitions, with the working beside them.
+One shop runs through a few refreshes, each in a fixture, so the tests below only look. The expected numbers are worked
+out by hand from the definitions, with the working beside them.
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ from slackwater.warehouse.refresh import Refresh, dbt_vars
 pytestmark = pytest.mark.integration
 
 UNAVAILABLE = "__debezium_unavailable_value"
-DAYS = {day: datetime(2010, 12, day, 10) for day in range(1, 20)}
-LAST_MOMENT = datetime(2010, 12, 3, 23, 59, 59, 999999)
+DAYS = {day: datetime.fromisoformat(f"2010-12-{day:02d} 10:00:00") for day in range(1, 20)}
+LAST_MOMENT = datetime.fromisoformat("2010-12-03 23:59:59.999999")
 
 METRICS = (
     "date::varchar, total_orders, completed_orders, cancelled_orders, new_customers, returning_customers,"
@@ -78,7 +78,8 @@ class Shop:
         """Every row of every table of the schemas, as sorted text."""
         names = ", ".join(f"'{schema}'" for schema in schemas)
         tables = self.query(
-            f"select table_schema, table_name from information_schema.tables where table_schema in ({names}) order by 1, 2"
+            "select table_schema, table_name from information_schema.tables"
+            f" where table_schema in ({names}) order by 1, 2"
         )
         return {
             f"{schema}.{table}": sorted(map(repr, self.query(f"select * from {quote_identifier(f'{schema}.{table}')}")))
@@ -122,13 +123,15 @@ def shop(module_sandbox) -> Iterator[Shop]:
 def first(shop: Shop) -> Publication:
     """The first refresh: every table is built from nothing."""
     path = shop.path
-    path.load("users", _user(1, DAYS[1]), _user(2, datetime(2010, 11, 15)), _user(3, DAYS[1]))
+    path.load("users", _user(1, DAYS[1]), _user(2, datetime.fromisoformat("2010-11-15 00:00:00")), _user(3, DAYS[1]))
     path.load("users", {"id": 3, "op": "d"})
     path.load("products", _product(1, "toys", "2.00"), _product(2, "craft", "3.00"), _product(3, "service", "2.00"))
     # A newer version arrives before its insert, without the address; then a change that is older than both.
     path.load("orders", _order(1, 1, "shipped", "10.05", DAYS[1], op="u", lsn=500, shipping_address=UNAVAILABLE))
     path.load("orders", _order(1, 1, "pending", "10.05", DAYS[1], lsn=300))
-    path.load("orders", _order(1, 1, "delivered", "1.00", DAYS[1], op="r", lsn=200, shipping_address="before the insert"))
+    path.load(
+        "orders", _order(1, 1, "delivered", "1.00", DAYS[1], op="r", lsn=200, shipping_address="before the insert")
+    )
     path.load(
         "orders",
         _order(2, 2, "processing", "5.00", DAYS[1]),
@@ -173,6 +176,7 @@ def repaired(shop: Shop, first: Publication) -> Repaired:
     path.ledger.release_refresh(lease)
     after = shop.content("MARTS")
     path.load("orders", {"id": 6, "op": "d"})
+    path.load("order_items", {"id": 8, "op": "d"})
     path.load("products", _product(2, "service", "3.00", op="u", description=UNAVAILABLE))
     path.load("products", _product(1, "toys", "2.50", op="u", description=None))
     path.load("orders", _order(3, None, "cancelled", "1.00", DAYS[1], op="u", lsn=1))  # older than what is known
@@ -221,7 +225,9 @@ def test_the_newest_change_wins_whatever_arrived_last_and_keeps_the_withheld_add
 
 
 def test_a_deleted_row_stays_as_a_tombstone_in_base_and_leaves_staging(shop, first):
-    assert shop.query("select id, __op, email, created_at from STAGING.BASE_USERS where id = 3") == [(3, "d", None, None)]
+    assert shop.query("select __op, email, created_at is null from STAGING.BASE_USERS where id = 3") == [
+        ("d", None, True)
+    ]
     assert shop.query("select id from STAGING.STG_USERS order by id") == [(1,), (2,)]
 
 
@@ -246,7 +252,7 @@ def test_every_data_test_has_a_result_and_one_failure_hides_none(shop, late):
 
     assert {result.unique_id for result in bad} == {result.unique_id for result in good}
     failed = {result.name: result.failures for result in bad if result.outcome is NodeOutcome.FAILED}
-    assert failed == {"unique_stg_order_items_id": 1, "has_parent_stg_order_items_order_id__id__ref_stg_orders_": 1}
+    assert failed == {"unique_stg_order_items_id": 1, "has_parent_stg_order_items_order_id__ref_stg_orders_": 1}
     orphan = next(result for result in bad if result.name.startswith("has_parent_stg_order_items_order"))
     assert orphan.compiled_sql is not None
     assert "batch_id" in orphan.compiled_sql

@@ -1,1 +1,5 @@
-{{ newest_versions('orders', columns=['id', 'user_id', 'status', 'total_amount', 'shipping_address', 'created_at', 'updated_at'], toastable=['shipping_address']) }}
+{{ newest_versions(
+    'orders',
+    columns=['id', 'user_id', 'status', 'total_amount', 'shipping_address', 'created_at', 'updated_at'],
+    toastable=['shipping_address'],
+) }}

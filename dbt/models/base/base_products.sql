@@ -1,1 +1,5 @@
-{{ newest_versions('products', columns=['id', 'name', 'description', 'price', 'stock_quantity', 'category', 'created_at', 'updated_at'], toastable=['description']) }}
+{{ newest_versions(
+    'products',
+    columns=['id', 'name', 'description', 'price', 'stock_quantity', 'category', 'created_at', 'updated_at'],
+    toastable=['description'],
+) }}

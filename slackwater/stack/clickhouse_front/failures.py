@@ -14,7 +14,7 @@ _STATUS = {60: 404, 81: 404, SESSION_NOT_FOUND: 404, AUTHENTICATION_FAILED: 401,
 _CLIENT_ERRORS = {6, 16, 26, 27, BAD_ARGUMENTS, 38, 41, 42, 43, 44, 46, 47, 50, 53, 57, 62, 70, 115, 117, 215, 349}
 
 
-class FrontFailure(Exception):  # noqa: N818  # "Error" would suggest the engine failed
+class FrontFailure(Exception):  # "Error" would suggest the engine failed
     """A request the front itself refuses.
 
     Attributes:

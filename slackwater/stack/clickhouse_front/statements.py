@@ -52,7 +52,7 @@ class InsertHead:
     data_offset: int
 
 
-class NeedMoreBytes(Exception):  # noqa: N818  # a signal, not an error
+class NeedMoreBytes(Exception):  # a signal, not an error
     """The bytes seen so far do not tell yet what the statement is."""
 
 

@@ -1,0 +1,73 @@
+"""What one change does to the marts, and what the gate does with a set-level violation."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from landing_files import FOREIGN_LSN, Value, key_of, parquet_bytes
+from world import World
+
+from slackwater.clients.postgres import connect
+from slackwater.clients.s3 import ObjectStore
+from slackwater.ledger.status import status
+
+pytestmark = pytest.mark.e2e
+
+ORDER_COLUMNS = ("id", "user_id", "status", "total_amount", "shipping_address", "created_at", "updated_at")
+
+
+def test_a_status_change_of_a_past_day_rewrites_only_that_days_row(december: World) -> None:
+    order = delivered_order(december)
+    before = december.publications()
+    with connect(december.systems.shop.dsn, autocommit=True) as shop:
+        shop.execute("update shop.orders set status = 'cancelled' where id = %s", (order["id"],))
+    land(december, [{**order, "status": "cancelled"}], op="u", first=0)
+    december.settle()
+    after = december.publications()
+    day = order["created_at"].date()  # type: ignore[union-attr]
+    assert after.keys() == before.keys()
+    assert {date for date in after if after[date] != before[date]} == {day}
+    assert december.published_metrics() == december.expected_metrics()
+
+
+def test_a_set_level_violation_rejects_the_refresh_and_its_repair_publishes_everything(december: World) -> None:
+    marts = "select * from MARTS.DAILY_BUSINESS_METRICS order by date"
+    order = delivered_order(december)
+    before, publications = december.warehouse(marts), december.warehouse("select count(*) from MARTS.PUBLICATION")
+    key = land(december, [{**order, "status": "lost in the post"}], op="u", first=1, lsn=FOREIGN_LSN + 10)
+    december.settle()
+
+    assert december.warehouse(marts) == before
+    assert december.warehouse("select count(*) from MARTS.PUBLICATION") == publications
+    with december.ledger() as ledger:
+        rejected = status(ledger).last_refresh
+    assert rejected is not None
+    assert rejected.state == "rejected"
+    report = json.loads((december.systems.quality.reports_dir / "scans" / "latest.json").read_text())
+    failed = [check for check in report["checks"] if check["outcome"] == "failed" and check["severity"] == "error"]
+    assert any(str(order["id"]) in json.dumps(check) and key in json.dumps(check) for check in failed), failed
+
+    land(december, [order], op="u", first=2, lsn=FOREIGN_LSN + 20)
+    december.settle()
+    with december.ledger() as ledger:
+        published = status(ledger)
+    assert published.last_refresh is not None
+    assert published.last_refresh.state == "published"
+    assert all(entity.batches.get("loaded", 0) == 0 for entity in published.entities)
+    assert december.published_metrics() == december.expected_metrics()
+
+
+def delivered_order(world: World) -> dict[str, Value]:
+    """Return the first order that is delivered and will not change any more, as the shop has it."""
+    row = world.shop(
+        f"select {', '.join(ORDER_COLUMNS)} from shop.orders where status = 'delivered' order by created_at, id limit 1"
+    )[0]
+    return dict(zip(ORDER_COLUMNS, row, strict=True))  # type: ignore[arg-type]
+
+
+def land(world: World, orders: list[dict[str, Value]], *, op: str, first: int, lsn: int = FOREIGN_LSN) -> str:
+    """Put a file of order changes below the landing prefix and return its key."""
+    rows: list[Mapping[str, Value]] = [*orders]
+    key = key_of("orders", first=first, count=len(rows))
+    ObjectStore(world.systems.s3).put(world.systems.landing.bucket, key, parquet_bytes(rows, op=op, lsn=lsn))
+    return key
