@@ -58,7 +58,7 @@ def refuse_empty_ledger(ledger: Ledger, lake: Lake) -> None:
     if ledger.is_empty() and not lake.is_empty():
         raise ConfigurationError(
             "the ledger is empty but the lake is not: it was lost or is the wrong one."
-            " Restore it with `slackwater ledger rebuild`, or check SLACKWATER_LEDGER_DSN"
+            " Restore its database from a backup, or check SLACKWATER_LEDGER_DSN"
         )
 
 

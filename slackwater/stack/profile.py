@@ -120,7 +120,7 @@ def load_profile(home: Path) -> Profile | None:
             external_postgres_uri=passwords.get("external_postgres_uri"),
             worker_limit=int(state["worker_limit"]),
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError as exc:
         raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 
 import pytest
 from landing_files import FOREIGN_LSN, Value, key_of, parquet_bytes
@@ -17,7 +18,7 @@ ORDER_COLUMNS = ("id", "user_id", "status", "total_amount", "shipping_address", 
 
 
 def test_a_status_change_of_a_past_day_rewrites_only_that_days_row(december: World) -> None:
-    order = delivered_order(december)
+    [order] = delivered_orders(december, count=1)
     before = december.publications()
     with connect(december.systems.shop.dsn, autocommit=True) as shop:
         shop.execute("update shop.orders set status = 'cancelled' where id = %s", (order["id"],))
@@ -32,9 +33,10 @@ def test_a_status_change_of_a_past_day_rewrites_only_that_days_row(december: Wor
 
 def test_a_set_level_violation_rejects_the_refresh_and_its_repair_publishes_everything(december: World) -> None:
     marts = "select * from MARTS.DAILY_BUSINESS_METRICS order by date"
-    order = delivered_order(december)
+    orders = delivered_orders(december, count=100)
+    spoiled = [{**order, "total_amount": Decimal("-1.00")} for order in orders]
     before, publications = december.warehouse(marts), december.warehouse("select count(*) from MARTS.PUBLICATION")
-    key = land(december, [{**order, "status": "lost in the post"}], op="u", first=1, lsn=FOREIGN_LSN + 10)
+    key = land(december, spoiled, op="u", first=100, lsn=FOREIGN_LSN + 1_000)
     december.settle()
 
     assert december.warehouse(marts) == before
@@ -45,9 +47,10 @@ def test_a_set_level_violation_rejects_the_refresh_and_its_repair_publishes_ever
     assert rejected.state == "rejected"
     report = json.loads((december.systems.quality.reports_dir / "scans" / "latest.json").read_text())
     failed = [check for check in report["checks"] if check["outcome"] == "failed" and check["severity"] == "error"]
-    assert any(str(order["id"]) in json.dumps(check) and key in json.dumps(check) for check in failed), failed
+    spoiled_ids = {str(order["id"]) for order in orders}
+    assert any(key in json.dumps(check) and spoiled_ids & set(map(str, check["failing_keys"])) for check in failed), failed
 
-    land(december, [order], op="u", first=2, lsn=FOREIGN_LSN + 20)
+    land(december, orders, op="u", first=200, lsn=FOREIGN_LSN + 2_000)
     december.settle()
     with december.ledger() as ledger:
         published = status(ledger)
@@ -57,12 +60,13 @@ def test_a_set_level_violation_rejects_the_refresh_and_its_repair_publishes_ever
     assert december.published_metrics() == december.expected_metrics()
 
 
-def delivered_order(world: World) -> dict[str, Value]:
-    """Return the first order that is delivered and will not change any more, as the shop has it."""
-    row = world.shop(
-        f"select {', '.join(ORDER_COLUMNS)} from shop.orders where status = 'delivered' order by created_at, id limit 1"
-    )[0]
-    return dict(zip(ORDER_COLUMNS, row, strict=True))  # type: ignore[arg-type]
+def delivered_orders(world: World, *, count: int) -> list[dict[str, Value]]:
+    """Return the first orders that are delivered, as the shop has them."""
+    rows = world.shop(
+        f"select {', '.join(ORDER_COLUMNS)} from shop.orders where status = 'delivered'"
+        f" order by created_at, id limit {count}"
+    )
+    return [dict(zip(ORDER_COLUMNS, row, strict=True)) for row in rows]  # type: ignore[arg-type]
 
 
 def land(world: World, orders: list[dict[str, Value]], *, op: str, first: int, lsn: int = FOREIGN_LSN) -> str:

@@ -3,13 +3,12 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from slackwater.clients.postgres import connect
 from slackwater.clients.s3 import ObjectStore
 from slackwater.clients.sqs import Queue
 from slackwater.errors import ConfigurationError, SlackwaterError
@@ -20,7 +19,7 @@ from slackwater.stack.environment import full_environment
 from slackwater.stack.inspect import inspect_stack
 from slackwater.stack.keeper import store_processes
 from slackwater.stack.ports import find_free_port_base
-from slackwater.stack.profile import Profile
+from slackwater.stack.profile import Profile, load_profile
 from slackwater.stack.systems import Systems
 
 pytestmark = pytest.mark.e2e
@@ -60,16 +59,10 @@ def test_a_killed_object_store_gets_its_queue_and_notification_back(live_stack: 
     ObjectStore(systems.s3).put(systems.landing.bucket, "cdc/not-an-entity/x.parquet", b"x")
 
     def is_recorded() -> bool:
-        done = subprocess.run(
-            [sys.executable, "-m", "slackwater.cli", "sql", "ledger"]
-            + ["select count(*) from ledger.object where key = 'cdc/not-an-entity/x.parquet'", "--csv"],
-            env=dict(os.environ) | full_environment(live_stack),
-            cwd=live_stack.project_dir,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.split() == ["count", "1"]
+        with connect(systems.ledger.dsn, autocommit=True) as connection:
+            query = "select count(*) from ledger.object where key = 'cdc/not-an-entity/x.parquet'"
+            row = connection.execute(query).fetchone()
+        return row == (1,)
 
     # The sweep runs once a minute and once after the kill, so only the notification is this fast.
     _wait_for(is_recorded, seconds=30.0)
@@ -91,7 +84,7 @@ def test_a_service_that_cannot_start_is_named_with_its_log_and_the_rest_is_stopp
     (tmp_path / "stack" / "data").mkdir(parents=True)
     (tmp_path / "stack" / "data" / "snowflake").write_text("a file where a folder belongs")
     try:
-        with pytest.raises(SlackwaterError, match="snowflake.*Last lines of"):
+        with pytest.raises(SlackwaterError, match=r"snowflake.*Last lines of"):
             start_stack(settings, services=("postgres", "snowflake"))
         assert not supervisor.is_running(supervisor.socket_path(settings.home))
         assert list(supervisor.marked_processes(_stack_id(settings.home))) == []
@@ -100,8 +93,6 @@ def test_a_service_that_cannot_start_is_named_with_its_log_and_the_rest_is_stopp
 
 
 def _stack_id(home: Path) -> str:
-    from slackwater.stack.profile import load_profile
-
     profile = load_profile(home)
     assert profile is not None
     return profile.stack_id

@@ -194,7 +194,7 @@ def test_a_bridge_with_an_empty_ledger_over_a_full_lake_refuses_to_start(yard, s
     bridge.refuse_empty_ledger(yard.ledger, lake)
     table = lake.load_table("changes.users")
     table.append(table.scan().to_arrow())
-    with pytest.raises(ConfigurationError, match="slackwater ledger rebuild"):
+    with pytest.raises(ConfigurationError, match="ledger is empty but the lake is not"):
         bridge.refuse_empty_ledger(yard.ledger, lake)
     yard.put(LandingFile())
     yard.settle()

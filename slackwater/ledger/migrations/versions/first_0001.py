@@ -142,5 +142,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: the ledger is never thrown away; `slackwater ledger rebuild` restores it from the lake."""
+    """Refuse: the ledger is never thrown away; a lost one comes back from a backup."""
     raise NotImplementedError("the ledger has no way back")
