@@ -221,6 +221,7 @@ def _connect_arguments(settings: WarehouseSettings, query_tag: str) -> Mapping[s
         "timezone": "UTC",
         "paramstyle": "qmark",
         "client_telemetry_enabled": False,
+        "platform_detection_timeout_seconds": 0,  # asks cloud metadata services otherwise: seconds without a network
         "session_parameters": {
             "QUERY_TAG": query_tag,
             "LOCK_TIMEOUT": str(LOCK_TIMEOUT_SECONDS),

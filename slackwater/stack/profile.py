@@ -30,8 +30,9 @@ TELEMETRY_OFF: Mapping[str, str] = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "SNOWFLAKE_DISABLE_PLATFORM_DETECTION": "true",
 }
-"""Telemetry is on by default in these tools, and a command stalls without internet."""
+"""Telemetry and metadata look-ups are on by default in these tools, and a command stalls without internet."""
 
 
 @dataclass(frozen=True)
