@@ -4,8 +4,8 @@ Runs go one after another in the process of the flow run: two dbt runners in one
 test does not raise: every result is kept and the gate judges them together. A model that fails does raise.
 """
 
-import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import get_run_logger, task
@@ -13,13 +13,22 @@ from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
 from slackwater.errors import TerminalError
 from slackwater.settings import ProjectSettings, QualitySettings
+from slackwater.warehouse.dbt_cli import (
+    RUN_RESULTS,
+    NodeOutcome,
+    data_test_arguments,
+    read_run_results,
+    run_arguments,
+)
 from slackwater.warehouse.refresh import dbt_vars, read_refresh
 from tasks.connections import open_ledger, open_warehouse
+
+DONE_WELL = {NodeOutcome.PASSED, NodeOutcome.WARNED}
 
 
 def results_path(refresh_id: str, command: str) -> Path:
     """Return where the results of one dbt command of a refresh are kept, the manifest beside them."""
-    return QualitySettings().dbt_target_dir / "results" / refresh_id / command / "run_results.json"
+    return QualitySettings().dbt_target_dir / "results" / refresh_id / command / RUN_RESULTS
 
 
 @task
@@ -29,33 +38,38 @@ def run_dbt_models(refresh_id: str) -> None:
     Raises:
         TerminalError: A model failed; the message names it.
     """
-    failed = _invoke(refresh_id, "run")
+    failed = _invoke(refresh_id, run_arguments(_variables(refresh_id), target_dir=_target_dir()))
     if failed:
         raise TerminalError(f"refresh {refresh_id}: dbt could not build {', '.join(failed)}; see the flow run's log")
 
 
 @task
 def run_dbt_tests(refresh_id: str) -> None:
-    """Run every dbt test of the data and keep all results for the gate. Unit tests are for the code's own suite."""
-    failed = _invoke(refresh_id, "test", "--exclude-resource-type", "unit_test")
+    """Run every dbt test of the data and keep all results for the gate."""
+    failed = _invoke(refresh_id, data_test_arguments(_variables(refresh_id), target_dir=_target_dir()))
     if failed:
         get_run_logger().warning("dbt tests that did not pass: %s", ", ".join(failed))
 
 
-def _invoke(refresh_id: str, command: str, *options: str) -> list[str]:
-    project = ProjectSettings().dbt_dir
-    target = QualitySettings().dbt_target_dir.absolute()
+def _target_dir() -> Path:
+    return QualitySettings().dbt_target_dir.absolute()
+
+
+def _variables(refresh_id: str) -> dict[str, str | int]:
     with open_ledger() as ledger, open_warehouse(f"refresh:{refresh_id}") as warehouse:
-        variables = dbt_vars(read_refresh(refresh_id, ledger=ledger, warehouse=warehouse))
+        return dbt_vars(read_refresh(refresh_id, ledger=ledger, warehouse=warehouse))
+
+
+def _invoke(refresh_id: str, arguments: Sequence[str]) -> list[str]:
+    """Run dbt, keep its results, and return the names of the nodes that did not end well."""
+    project, target = ProjectSettings().dbt_dir, _target_dir()
     settings = PrefectDbtSettings(project_dir=project, profiles_dir=project, target_path=target)
     runner = PrefectDbtRunner(settings=settings, raise_on_failure=False, disable_assets=True)
-    outcome = runner.invoke([command, *options, "--vars", json.dumps(variables), "--log-path", str(target / "logs")])
+    outcome = runner.invoke(list(arguments))
     if outcome.exception is not None:
-        raise TerminalError(
-            f"refresh {refresh_id}: dbt {command} did not run: {outcome.exception}"
-        ) from outcome.exception
-    kept = results_path(refresh_id, command)
+        raise TerminalError(f"refresh {refresh_id}: dbt {arguments[0]} did not run: {outcome.exception}")
+    kept = results_path(refresh_id, arguments[0])
     kept.parent.mkdir(parents=True, exist_ok=True)
-    for name in ("run_results.json", "manifest.json"):
+    for name in (RUN_RESULTS, "manifest.json"):
         shutil.copyfile(target / name, kept.parent / name)
-    return [result.node.name for result in outcome.result.results if result.status in {"error", "fail", "skipped"}]
+    return [node.name for node in read_run_results(kept) if node.outcome not in DONE_WELL]

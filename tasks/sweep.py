@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from prefect import get_run_logger, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -18,6 +20,7 @@ from tasks.batch_claims import current_actor
 from tasks.connections import open_event_bus, open_ledger, open_object_store
 from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
 
+INGEST_FLOW = "ingest-batch"
 PENDING_LIMIT = timedelta(minutes=5)
 """A run that is pending for so long was lost between the worker and its process; it would hold its slot for ever."""
 
@@ -29,13 +32,32 @@ PENDING_LIMIT = timedelta(minutes=5)
     retry_condition_fn=is_transient,
 )
 def sweep_landing_prefix() -> SweepReport:
-    """List the landing prefix, record what no event told of, and send due events again."""
+    """List the landing prefix, record what no event told of, and send due events again.
+
+    A batch whose run waits for a free slot is left alone: on a busy worker every sweep would add another run.
+    """
     with open_ledger() as ledger, open_event_bus() as bus:
         report = sweep(
-            ledger=ledger, store=open_object_store(), bus=bus, settings=LandingSettings(), actor=current_actor()
+            ledger=ledger,
+            store=open_object_store(),
+            bus=bus,
+            settings=LandingSettings(),
+            actor=current_actor(),
+            awaited=awaited_batches(),
         )
     get_run_logger().info("%s", report)
     return report
+
+
+def awaited_batches() -> frozenset[str]:
+    """Return the batches for which an ingest run is scheduled or pending; of more than 200 only the first."""
+    waiting = FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[INGEST_FLOW])),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=waiting)),
+        )
+    return frozenset(str(run.parameters.get("batch_id")) for run in runs)
 
 
 @task

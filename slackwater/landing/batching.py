@@ -13,8 +13,11 @@ from slackwater.ledger.model import OpenObject
 BATCHES_IN_FLIGHT = 2
 """So many unloaded batches of an entity make its next objects gather."""
 
-HOLD_FACTOR = 6
-"""Gathering ends after so many times the greatest age: two batches that never load must not hold up the entity."""
+HOLD_FACTOR = 30
+"""Gathering ends after so many times the greatest age: two batches that never load must not hold up the entity.
+
+2026-11-21: with 6 (a minute) a year replayed on a busy machine became 52 batches while each waited over five minutes.
+"""
 
 
 @dataclass(frozen=True)

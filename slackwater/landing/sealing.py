@@ -1,5 +1,6 @@
 """Seals what is due and says so on the event bus, for the bridge and the sweep. The ledger commits before the event."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,12 +58,23 @@ def seal_due(ledger: Ledger, landing: LandingSettings, *, actor: str) -> tuple[S
     return tuple(sealed)
 
 
-def emit_due(ledger: Ledger, bus: Bus, *, grace_seconds: float, is_first_only: bool) -> Emission:
+def emit_due(
+    ledger: Ledger, bus: Bus, *, grace_seconds: float, is_first_only: bool, awaited: Collection[str] = frozenset()
+) -> Emission:
     """Send `batch.sealed` for every due batch; the first failure ends it, the rest stay due.
 
     The event's id is the batch and the event's number: a crash between sending and noting sends the same event again.
+
+    Args:
+        ledger: The ledger.
+        bus: The event bus.
+        grace_seconds: How long a sent event is trusted before it is sent again.
+        is_first_only: Only batches whose event was never sent.
+        awaited: Ids of batches whose run is waiting to start: their event did arrive, and a second run would only
+            stand in the same queue and find nothing to do.
     """
     due = ledger.due_batches(grace_seconds=grace_seconds, is_first_only=is_first_only)
+    due = [batch for batch in due if batch.batch_id not in awaited]
     for index, batch in enumerate(due):
         payload: dict[str, str | int | float | bool] = {
             "batch_id": batch.batch_id,

@@ -3,7 +3,7 @@
 It reads state, never remembers any: the ledger says what was seen and what is due.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -51,6 +51,7 @@ def sweep(
     actor: str,
     grace_seconds: float = 60.0,
     mart_set: str = MART_SET,
+    awaited: Collection[str] = frozenset(),
 ) -> SweepReport:
     """Record what was never seen, seal what is due, and send the events of everything that stands still.
 
@@ -62,13 +63,14 @@ def sweep(
         actor: Who sweeps, for the ledger.
         grace_seconds: How long a sent event is trusted before it is sent again; doubles per event of a batch.
         mart_set: Mart set whose refresh may be due.
+        awaited: Ids of batches whose run is waiting to start; their event is not sent again.
 
     Raises:
         StoreUnavailable: The ledger or the object store does not answer.
     """
     listed, recorded = _record_unseen(ledger, store, settings, actor=actor)
     sealed = seal_due(ledger, settings, actor=actor)
-    emission = emit_due(ledger, bus, grace_seconds=grace_seconds, is_first_only=False)
+    emission = emit_due(ledger, bus, grace_seconds=grace_seconds, is_first_only=False, awaited=awaited)
     error = emission.error
     is_sent = False
     if error is None:

@@ -113,6 +113,8 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         "SLACKWATER_STACK_HOME": str(profile.home),
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # 2026-11-21: with it the server imports every integration: 416 instead of 204 MB, 17 instead of 9 CPU-s.
+        "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(profile.ports["prefect"]),
         "PREFECT_SERVER_UI_API_URL": f"{profile.prefect_url}/api",

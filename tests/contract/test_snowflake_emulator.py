@@ -213,6 +213,13 @@ def test_rollback_removes_and_commit_keeps(connection: Any) -> None:
     assert rows(connection, "select id from tx") == [(2,)]
 
 
+def test_a_null_timestamp_reaches_the_client_as_null(connection: Any) -> None:
+    make_table(connection, "nullable_times", "seen_at timestamp_ntz", "(null), ('2010-12-01 08:26:00.123456')")
+    found = rows(connection, "select seen_at from nullable_times order by seen_at nulls first")
+    assert found == [(None,), (dt.datetime(2010, 12, 1, 8, 26, 0, 123456),)]
+    assert rows(connection, "select max(seen_at) from nullable_times where 1 = 0") == [(None,)]
+
+
 def test_begin_may_carry_a_comment_as_dbt_writes_it(connection: Any) -> None:
     make_table(connection, "commented", "id number")
     for sql in ('BEGIN\n/* {"app": "dbt"} */;', "insert into commented values (1)", "/* a */ rollback -- b"):

@@ -96,6 +96,14 @@ def test_a_batch_whose_holder_died_is_announced_again_under_a_new_event_id(swept
     assert len(ids) == len(set(ids)) == 2
 
 
+def test_a_batch_whose_run_waits_for_a_slot_is_not_announced_again(swept):
+    swept.write(LandingFile())
+    settle(swept)
+    (batch,) = answers.list_batches(swept.ledger)
+    assert swept.sweep(grace_seconds=0, awaited={batch.batch_id}).emitted_batches == ()
+    assert swept.sweep(grace_seconds=0, awaited={"another"}).emitted_batches == (batch.batch_id,)
+
+
 def test_a_bus_that_is_down_is_reported_and_loses_nothing(swept):
     swept.bus.is_down = True
     swept.write(LandingFile())

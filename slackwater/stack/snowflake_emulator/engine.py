@@ -6,8 +6,10 @@ import threading
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import s3fs
-from fakesnow import info_schema, transforms
+from fakesnow import arrow, info_schema, transforms
 from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 from fakesnow.transforms import show, stage
 from sqlglot import Expr
@@ -102,7 +104,7 @@ class EmulatedSnowflake(FakeSnow):
 
 
 def install_rewrites() -> None:
-    """Replace the two fakesnow transforms that are wrong for us; the cursor looks them up by name at each statement."""
+    """Replace what is wrong for us in fakesnow; it looks these functions up by name at each statement."""
     casting = transforms.numeric_agg_implicit_cast
 
     def numeric_agg_implicit_cast(expression: Expr) -> Expr:
@@ -112,8 +114,16 @@ def install_rewrites() -> None:
     def create_table_as(expression: Expr, duck_conn: duckdb.DuckDBPyConnection) -> Expr:  # noqa: ARG001  # its signature
         return expression
 
+    to_struct = arrow.timestamp_to_sf_struct
+
+    def timestamp_to_sf_struct(ts: pa.Array | pa.ChunkedArray) -> pa.Array:
+        whole = ts.combine_chunks() if isinstance(ts, pa.ChunkedArray) else ts
+        made = to_struct(pc.fill_null(whole, pa.scalar(0, whole.type)))
+        return pa.StructArray.from_arrays(made.flatten(), fields=list(made.type), mask=pc.is_null(whole))
+
     transforms.numeric_agg_implicit_cast = numeric_agg_implicit_cast
     transforms.create_table_as = create_table_as
+    arrow.timestamp_to_sf_struct = timestamp_to_sf_struct  # its own turns NULL into 1970-01-01
 
 
 def _open_duckdb(options: EmulatorOptions) -> duckdb.DuckDBPyConnection:
