@@ -1,13 +1,13 @@
-"""Settings to clients, for one step at a time. The only place of `tasks/` where clients are made; nothing is cached."""
+"""Settings to clients, for one step at a time. The only place of `tasks/` where clients are made; nothing is cached.
+
+Drivers are imported where they are needed: every flow run is a new process, and most need two or three of the systems.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.events import EventBus
-from slackwater.clients.iceberg import Lake
-from slackwater.clients.s3 import ObjectStore
-from slackwater.clients.snowflake import Warehouse
 from slackwater.ledger.store import Ledger
 from slackwater.settings import (
     ClickHouseSettings,
@@ -18,6 +18,12 @@ from slackwater.settings import (
     WarehouseSettings,
 )
 
+if TYPE_CHECKING:
+    from slackwater.clients.clickhouse import SpeedStore
+    from slackwater.clients.iceberg import Lake
+    from slackwater.clients.s3 import ObjectStore
+    from slackwater.clients.snowflake import Warehouse
+
 
 def open_ledger() -> Ledger:
     """Return the ledger of the environment."""
@@ -25,13 +31,17 @@ def open_ledger() -> Ledger:
     return Ledger(settings.dsn, lease_seconds=settings.lease_seconds)
 
 
-def open_lake() -> Lake:
+def open_lake() -> "Lake":
     """Return the lake of the environment."""
+    from slackwater.clients.iceberg import Lake
+
     return Lake(LakeSettings(), S3Settings())
 
 
-def open_object_store() -> ObjectStore:
+def open_object_store() -> "ObjectStore":
     """Return the object store of the environment."""
+    from slackwater.clients.s3 import ObjectStore
+
     return ObjectStore(S3Settings())
 
 
@@ -40,17 +50,21 @@ def open_event_bus() -> EventBus:
     return EventBus(EventSettings())
 
 
-def open_speed_store() -> SpeedStore:
+def open_speed_store() -> "SpeedStore":
     """Return the ClickHouse store of the environment."""
+    from slackwater.clients.clickhouse import SpeedStore
+
     return SpeedStore(ClickHouseSettings())
 
 
 @contextmanager
-def open_warehouse(query_tag: str) -> Iterator[Warehouse]:
+def open_warehouse(query_tag: str) -> "Iterator[Warehouse]":
     """Connect to the warehouse and close it afterwards.
 
     Args:
         query_tag: Batch, refresh or report id; marks every statement of this connection.
     """
+    from slackwater.clients.snowflake import Warehouse
+
     with Warehouse(WarehouseSettings(), query_tag=query_tag) as warehouse:
         yield warehouse

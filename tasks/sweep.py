@@ -1,5 +1,7 @@
 """Steps of the sweep: account for every landing object, drive what stands still, free what dead runs hold."""
 
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from prefect import get_run_logger, task
@@ -11,7 +13,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
 from slackwater.landing.sweep import SweepReport, sweep
@@ -62,22 +64,56 @@ def awaited_batches() -> frozenset[str]:
 
 @task
 def free_dead_runs() -> list[str]:
-    """Mark runs as crashed that never left `Pending`, so that they give their concurrency slot back.
+    """Mark runs as crashed that are dead without knowing it, so that they give their concurrency slot back.
 
-    Work is not lost with them: the ledger's leases drive it again.
+    Dead is a run that never left `Pending`, and one that is `Running` although its process on this machine is gone
+    (killed together with its worker; a living worker reports it itself). Work is not lost with them: the ledger's
+    leases drive it again. Runs of other infrastructure, whose id is no process id, are left alone.
 
     Returns:
         Names of the freed runs.
     """
-    pending = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING])))
     freed = []
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=pending):
-            since = run.state.timestamp if run.state else None
-            if since is None or datetime.now(UTC) - since < PENDING_LIMIT:
+        for run in client.read_flow_runs(flow_run_filter=_unfinished()):
+            reason = cause_of_death(run, now=datetime.now(UTC), is_alive=_is_alive)
+            if reason is None:
                 continue
-            reason = f"Pending since {since:%Y-%m-%d %H:%M:%S}: its process was never started."
             client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
             get_run_logger().warning("Freed run %s: %s", run.name, reason)
             freed.append(run.name)
     return freed
+
+
+def cause_of_death(run: FlowRun, *, now: datetime, is_alive: Callable[[int], bool]) -> str | None:
+    """Say why a run is dead, or None when it may live.
+
+    Args:
+        run: A run that is pending or running.
+        now: The present time, UTC.
+        is_alive: Whether a process of this machine runs.
+    """
+    if run.state is None:
+        return None
+    since = run.state.timestamp
+    if run.state.type is StateType.PENDING and now - since > PENDING_LIMIT:
+        return f"Pending since {since:%Y-%m-%d %H:%M:%S}: its process was never started."
+    pid = run.infrastructure_pid or ""
+    if run.state.type is StateType.RUNNING and pid.isdecimal() and not is_alive(int(pid)):
+        return f"Its process {pid} is gone."
+    return None
+
+
+def _unfinished() -> FlowRunFilter:
+    types = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+    return FlowRunFilter(state=FlowRunFilterState(type=types))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
