@@ -24,11 +24,12 @@ from tasks.refresh_steps import (
 
 
 @flow(name="refresh-marts", flow_run_name="refresh-{mart_set}", log_prints=True)
-def refresh_marts(mart_set: str = MART_SET) -> State[None]:
+def refresh_marts(mart_set: str = MART_SET, force: bool = False) -> State[None]:
     """Publish everything that is loaded, or say what the gate rejected.
 
     Args:
         mart_set: The set of marts that is published together.
+        force: Try a rejected set again although nothing new was loaded: a model or a rule was repaired.
 
     Returns:
         Completed with the number of publications.
@@ -39,7 +40,7 @@ def refresh_marts(mart_set: str = MART_SET) -> State[None]:
     published: list[str] = []
     while (lease := claim_refresh(mart_set)) is not None:
         with holding_refresh(lease):
-            while (refresh := start_refresh(lease)) is not None:
+            while (refresh := start_refresh(lease, is_forced=force)) is not None:
                 build_models(refresh.refresh_id)
                 verdict = scan_quality(refresh.refresh_id)
                 if not verdict.is_passed:

@@ -52,6 +52,11 @@ def mart_set_resource(mart_set: str = MART_SET) -> str:
     return f"slackwater.marts.{mart_set}"
 
 
+def refresh_due_event_id(mart_set: str, raises: int) -> str:
+    """Return the id of the event of one raise of the refresh flag, whoever sends it."""
+    return f"{EVENT_REFRESH_DUE}:{mart_set}:{raises}"
+
+
 def changelog_table(entity: str) -> str:
     """Return the Iceberg identifier of an entity's append-only changelog."""
     return f"{CHANGES_NAMESPACE}.{entity}"

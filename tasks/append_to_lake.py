@@ -5,8 +5,9 @@ from prefect.artifacts import create_markdown_artifact
 
 from slackwater.lake.append import AppendResult, append_claimed
 from slackwater.ledger.model import BatchLease
+from slackwater.naming import EVENT_BATCH_LANDED, EVENT_OBJECT_QUARANTINED, entity_resource
 from slackwater.settings import LandingSettings
-from tasks.connections import open_lake, open_ledger, open_object_store
+from tasks.connections import open_event_bus, open_lake, open_ledger, open_object_store
 from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
 
 
@@ -34,8 +35,25 @@ def append_to_lake(lease: BatchLease) -> AppendResult:
         result.seconds,
         len(result.skipped),
     )
+    announce_append(result)
     create_markdown_artifact(key=f"append-{result.entity.replace('_', '-')}", markdown=append_markdown(result))
     return result
+
+
+def announce_append(result: AppendResult) -> None:
+    """Say on the event bus that a batch landed and which objects it left out; a second call sends the same events."""
+    resource = entity_resource(result.entity)
+    with open_event_bus() as bus:
+        landed: dict[str, str | int] = {
+            "batch_id": result.batch_id,
+            "entity": result.entity,
+            "row_count": result.row_count,
+        }
+        bus.emit(EVENT_BATCH_LANDED, resource, landed, event_id=f"{EVENT_BATCH_LANDED}:{result.batch_id}")
+        for item in result.skipped:
+            named = {"object_id": item.object_id, "key": item.key, "reason": item.reason, "batch_id": result.batch_id}
+            event_id = f"{EVENT_OBJECT_QUARANTINED}:{result.batch_id}:{item.object_id}"
+            bus.emit(EVENT_OBJECT_QUARANTINED, resource, named, event_id=event_id)
 
 
 def append_markdown(result: AppendResult) -> str:

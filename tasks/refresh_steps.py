@@ -14,6 +14,7 @@ from slackwater.naming import (
     EVENT_REFRESH_DUE,
     MART_SET,
     mart_set_resource,
+    refresh_due_event_id,
 )
 from slackwater.quality.results import GateVerdict
 from slackwater.settings import RefreshSettings
@@ -61,8 +62,12 @@ def is_refresh_due(mart_set: str) -> bool:
     retry_jitter_factor=RETRY_JITTER_FACTOR,
     retry_condition_fn=is_transient,
 )
-def start_refresh(lease: RefreshLease) -> Refresh | None:
+def start_refresh(lease: RefreshLease, *, is_forced: bool = False) -> Refresh | None:
     """Lower the flag, wait for batches that are on their way, freeze the set and expand its impact.
+
+    Args:
+        lease: This run's lease of the mart set.
+        is_forced: Try again even the very set that was rejected last: a model or a rule was repaired.
 
     Returns:
         The refresh, or None when nothing is unpublished. One that a dead run left open is continued as it was.
@@ -74,7 +79,7 @@ def start_refresh(lease: RefreshLease) -> Refresh | None:
         while any(ledger.unloaded_counts().values()) and time.monotonic() < deadline:
             time.sleep(settings.settle_poll_seconds)
         ledger.lower_refresh_flag(lease.mart_set)
-        refresh = refreshing.start_refresh(ledger=ledger, warehouse=warehouse, lease=lease)
+        refresh = refreshing.start_refresh(ledger=ledger, warehouse=warehouse, lease=lease, is_forced=is_forced)
     if refresh is not None:
         get_run_logger().info(
             "Refresh %s covers %d batches: %s", refresh.refresh_id, len(refresh.batch_ids), refresh.impact_counts
@@ -144,7 +149,7 @@ def announce_refresh(mart_set: str = MART_SET) -> None:
             EVENT_REFRESH_DUE,
             mart_set_resource(mart_set),
             {"mart_set": mart_set},
-            event_id=f"refresh-due:{mart_set}:{raises}",
+            event_id=refresh_due_event_id(mart_set, raises),
         )
 
 

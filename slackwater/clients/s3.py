@@ -17,6 +17,9 @@ from slackwater.errors import ConfigurationError, MalformedObject, ObjectSuperse
 from slackwater.settings import S3Settings
 
 NOTIFICATION_ID = "slackwater-landing"
+_MISSING_QUEUE_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+"""A queue can vanish (an emulator forgets it when it is killed) and be made anew: transient, not a wrong setting."""
+
 _TRANSIENT_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"}
 
 
@@ -63,7 +66,11 @@ def translated(subject: str) -> Iterator[None]:
             raise ObjectSuperseded(f"{subject} was overwritten: its etag is not the expected one any more") from exc
         if code in {"NoSuchKey", "404"}:
             raise MalformedObject("missing_object", f"{subject} does not exist (deleted after its event?)") from exc
-        if code in {"NoSuchBucket", "AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}:
+        if code in _MISSING_QUEUE_CODES:
+            raise StoreUnavailable(
+                f"{subject} does not exist; the bootstrap creates it, its events wait for the sweep"
+            ) from exc
+        if code in {"NoSuchBucket", "AccessDenied"}:
             raise ConfigurationError(f"{subject}: {code}; is it created and may we use it?") from exc
         if code in _TRANSIENT_CODES or status >= 500:
             raise StoreUnavailable(f"{subject}: {code or status}") from exc

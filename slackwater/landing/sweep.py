@@ -13,7 +13,7 @@ from slackwater.landing.s3_notice import Notice, seen_object
 from slackwater.landing.sealing import Bus, emit_due, seal_due
 from slackwater.ledger.model import SeenObject
 from slackwater.ledger.store import Ledger
-from slackwater.naming import EVENT_REFRESH_DUE, MART_SET, mart_set_resource
+from slackwater.naming import EVENT_REFRESH_DUE, MART_SET, mart_set_resource, refresh_due_event_id
 from slackwater.settings import LandingSettings
 
 CHUNK_OBJECTS = 1_000
@@ -109,6 +109,6 @@ def _send_refresh_due(ledger: Ledger, bus: Bus, mart_set: str, *, grace_seconds:
     number = ledger.reraise_refresh_flag(mart_set, grace_seconds=grace_seconds)
     if number is None:
         return False
-    event_id = f"{EVENT_REFRESH_DUE}/{mart_set}/{number}"
+    event_id = refresh_due_event_id(mart_set, number)
     bus.emit(EVENT_REFRESH_DUE, mart_set_resource(mart_set), {"mart_set": mart_set}, event_id=event_id)
     return True

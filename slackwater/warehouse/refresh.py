@@ -39,7 +39,9 @@ class Refresh:
     impact_counts: Mapping[str, int]
 
 
-def start_refresh(*, ledger: Ledger, warehouse: Warehouse, lease: RefreshLease) -> Refresh | None:
+def start_refresh(
+    *, ledger: Ledger, warehouse: Warehouse, lease: RefreshLease, is_forced: bool = False
+) -> Refresh | None:
     """Freeze the loaded, unpublished batches and record their impact.
 
     A refresh whose holder died is resumed with the set and the impact it had; its impact is not computed again, because
@@ -49,12 +51,13 @@ def start_refresh(*, ledger: Ledger, warehouse: Warehouse, lease: RefreshLease) 
         ledger: Freezes the set.
         warehouse: Session that reads bounds and writes the impact.
         lease: The caller's right to refresh the mart set.
+        is_forced: Start even when the set is the very one that was rejected last.
 
     Returns:
         The refresh, or None when nothing is unpublished.
     """
     bounds = read_bounds(warehouse)
-    frozen = ledger.start_refresh(lease, bounds=bounds, as_of=read_as_of(warehouse, bounds))
+    frozen = ledger.start_refresh(lease, bounds=bounds, as_of=read_as_of(warehouse, bounds), is_forced=is_forced)
     if frozen is None:
         return None
     record_impact(warehouse, frozen)

@@ -2,11 +2,12 @@
 
 import json
 import random
+import resource
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -36,7 +37,9 @@ class DecemberResult:
         total_seconds: From its start until everything was published.
         publications: Refreshes that were published.
         batches: Ingest batches.
-        peaks: Memory meanwhile, and CPU time of each service from its start on.
+        peaks: Memory meanwhile.
+        service_cpu: CPU seconds of each service meanwhile, its flow runs included.
+        replay_cpu: CPU seconds of the command itself.
     """
 
     replay_seconds: float
@@ -44,6 +47,8 @@ class DecemberResult:
     publications: int
     batches: int
     peaks: Peaks
+    service_cpu: Mapping[str, float]
+    replay_cpu: float
 
 
 def measure_december(stack: BenchStack) -> DecemberResult:
@@ -52,7 +57,7 @@ def measure_december(stack: BenchStack) -> DecemberResult:
     Raises:
         RuntimeError: The replay failed or something was still in flight after the longest wait.
     """
-    before = _batch_count(stack)
+    before, cpu_before = _batch_count(stack), _children_cpu()
     with MemoryWatch(stack.profile.home) as watch:
         begin = time.monotonic()
         done = subprocess.run(
@@ -65,7 +70,7 @@ def measure_december(stack: BenchStack) -> DecemberResult:
         )
         if done.returncode:
             raise RuntimeError(f"the replay failed: {(done.stderr or done.stdout)[-2000:]}")
-        replayed = time.monotonic()
+        replayed, replay_cpu = time.monotonic(), _children_cpu() - cpu_before
         progress = stack.settle(timeout_seconds=SETTLE_SECONDS)
         ended = time.monotonic()
     if not progress.is_quiet:
@@ -76,6 +81,8 @@ def measure_december(stack: BenchStack) -> DecemberResult:
         publications=stack.count_publications(),
         batches=_batch_count(stack) - before,
         peaks=watch.peaks,
+        service_cpu=watch.used_cpu,
+        replay_cpu=replay_cpu,
     )
 
 
@@ -146,6 +153,11 @@ def hourly_files(prefix: str) -> Iterator[tuple[str, bytes]]:
             file = landing_file(changes, part, prefix=prefix, form=FileForm.PARQUET)
             if file is not None:
                 yield file.key, file.data
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _batch_count(stack: BenchStack) -> int:

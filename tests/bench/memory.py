@@ -5,6 +5,7 @@ PSS, not RSS: Python and PostgreSQL processes share many pages, and RSS counts a
 """
 
 import argparse
+import contextlib
 import json
 import time
 from collections import defaultdict
@@ -33,7 +34,7 @@ class Peaks:
         total_bytes: Greatest sum of one moment.
         at_peak: PSS per service at that moment.
         rss_bytes: Greatest sum of RSS of one moment, which counts shared pages again and again.
-        cpu_seconds: CPU time per service used up to the last sample, ended children included where their parent waited.
+        cpu_seconds: CPU time per service from its start to the last sample, ended children included.
         samples: Looks taken.
     """
 
@@ -102,22 +103,32 @@ def sample(home: Path, peaks: Peaks) -> None:
 
 
 class MemoryWatch:
-    """Samples a stack in the background while a `with` block runs; read `peaks` afterwards."""
+    """Samples a stack in the background while a `with` block runs; read `peaks` and `used_cpu` afterwards."""
 
     def __init__(self, home: Path, *, every_seconds: float = SAMPLE_SECONDS) -> None:
         self.peaks = Peaks()
+        self._cpu_before: Mapping[str, float] = {}
         self._home = home
         self._every_seconds = every_seconds
         self._stopped = Event()
         self._thread = Thread(target=self._watch, name="memory", daemon=True)
 
+    @property
+    def used_cpu(self) -> dict[str, float]:
+        """Return the CPU seconds each service used in the block."""
+        return {name: end - self._cpu_before.get(name, 0.0) for name, end in self.peaks.cpu_seconds.items()}
+
     def __enter__(self) -> Self:
+        sample(self._home, self.peaks)
+        self._cpu_before = dict(self.peaks.cpu_seconds)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
+        with contextlib.suppress(SlackwaterError):
+            sample(self._home, self.peaks)
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._every_seconds):

@@ -216,7 +216,7 @@ def test_rollback_removes_and_commit_keeps(connection: Any) -> None:
 def test_a_null_timestamp_reaches_the_client_as_null(connection: Any) -> None:
     make_table(connection, "nullable_times", "seen_at timestamp_ntz", "(null), ('2010-12-01 08:26:00.123456')")
     found = rows(connection, "select seen_at from nullable_times order by seen_at nulls first")
-    assert found == [(None,), (dt.datetime(2010, 12, 1, 8, 26, 0, 123456),)]
+    assert found == [(None,), (dt.datetime(2010, 12, 1, 8, 26, 0, 123456),)]  # noqa: DTZ001  # what TIMESTAMP_NTZ is
     assert rows(connection, "select max(seen_at) from nullable_times where 1 = 0") == [(None,)]
 
 
