@@ -6,7 +6,7 @@ statement means belongs to `slackwater/warehouse`; this module knows the driver 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
@@ -123,7 +123,7 @@ class Warehouse:
     def _session(self) -> _Connection:
         if self._connection is None:
             with _translated("login"):
-                opened = snowflake.connector.connect(**_connect_arguments(self.settings, self._query_tag))
+                opened = snowflake.connector.connect(**connection_arguments(self.settings, self._query_tag))
             self._connection = cast(_Connection, opened)
         return self._connection
 
@@ -207,7 +207,12 @@ class Warehouse:
             raise
 
 
-def _connect_arguments(settings: WarehouseSettings, query_tag: str) -> Mapping[str, object]:
+def connection_arguments(settings: WarehouseSettings, query_tag: str) -> dict[str, object]:
+    """Return the arguments of the driver's `connect`, for every program that opens a session.
+
+    Raises:
+        ConfigurationError: Neither a password nor a private key is set.
+    """
     arguments: dict[str, object] = {
         "account": settings.account,
         "user": settings.user,

@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     from soda_core.common.yaml import DataSourceYamlSource
     from soda_core.contracts import verify_contract_locally
 
+from slackwater.clients.snowflake import connection_arguments
 from slackwater.errors import ConfigurationError, WarehouseUnavailable
 from slackwater.quality.results import Outcome
 from slackwater.quality.scanner import ContractScan, ScannedCheck
@@ -137,28 +138,14 @@ def _in_words(threshold: _Threshold) -> str:
     return f"{' and '.join(parts)} ({threshold.level})"
 
 
+DRIVER_ONLY = ("autocommit", "paramstyle", "authenticator")
+"""Arguments of the driver that Soda sets itself."""
+
+
 def _data_source_yaml(settings: WarehouseSettings, query_tag: str) -> str:
-    connection: dict[str, object] = {
-        "account": settings.account,
-        "user": settings.user,
-        "database": settings.database,
-        "warehouse": settings.warehouse,
-        "role": settings.role,
-        "protocol": settings.protocol,
-        "network_timeout": settings.network_timeout_seconds,
-        "login_timeout": settings.login_timeout_seconds,
-        "timezone": "UTC",
-        "client_telemetry_enabled": False,
-        "session_parameters": {"QUERY_TAG": query_tag},
-    }
-    if settings.host:
-        connection["host"] = settings.host
-    if settings.port:
-        connection["port"] = settings.port
+    connection = connection_arguments(settings, query_tag)
+    for name in DRIVER_ONLY:
+        connection.pop(name, None)
     if settings.private_key_file:
-        connection["private_key_path"] = str(settings.private_key_file)
-    elif settings.password:
-        connection["password"] = settings.password.get_secret_value()
-    else:
-        raise ConfigurationError("set SLACKWATER_WAREHOUSE_PASSWORD or SLACKWATER_WAREHOUSE_PRIVATE_KEY_FILE")
+        connection["private_key_path"] = connection.pop("private_key_file")
     return yaml.safe_dump({"type": "snowflake", "name": DATA_SOURCE_NAME, "connection": connection})

@@ -89,7 +89,7 @@ def measure(names: Sequence[str], *, say: Say) -> list[Figure]:
 
 
 def unit_figures() -> list[Figure]:
-    """Run the tests that need no service."""
+    """Run the tests that need no service; a run that fails has no time worth comparing."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-m", UNIT_MARKERS]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -97,8 +97,8 @@ def unit_figures() -> list[Figure]:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     said = (done.stdout.strip().splitlines() or ["no output"])[-1]
     return [
-        figure("unit part of the tests, wall", "s", seconds, 60, note=said),
-        figure("unit part of the tests, CPU", "CPU-s", cpu, None),
+        figure("unit part of the tests, wall", "s", None if done.returncode else seconds, 60, note=said),
+        figure("unit part of the tests, CPU", "CPU-s", None if done.returncode else cpu, None),
     ]
 
 
@@ -165,7 +165,7 @@ def burst_figures(stack: BenchStack) -> list[Figure]:
     ]
 
 
-def figure(name: str, unit: str, measured: float, budget: float | None, *, note: str = "") -> Figure:
+def figure(name: str, unit: str, measured: float | None, budget: float | None, *, note: str = "") -> Figure:
     """Return a figure with the load of now."""
     return Figure(name, unit, measured, budget, load=os.getloadavg()[0], note=note)
 

@@ -1,18 +1,20 @@
 """What one change does to the marts, and what the gate does with a set-level violation."""
 
 import json
-from collections.abc import Mapping
 from decimal import Decimal
 
 import pytest
-from landing_files import FOREIGN_LSN, Value, key_of, parquet_bytes
-from world import World
+from world import FOREIGN_LSN, World
 
 from slackwater.clients.postgres import connect
 from slackwater.clients.s3 import ObjectStore
 from slackwater.ledger.status import status
+from slackwater.testing.landing_files import LandingFile, Value
 
 pytestmark = pytest.mark.e2e
+
+CHANGED_MS = 1_767_225_600_000
+"""2026-01-01: later than everything in the sample."""
 
 ORDER_COLUMNS = ("id", "user_id", "status", "total_amount", "shipping_address", "created_at", "updated_at")
 
@@ -71,7 +73,10 @@ def delivered_orders(world: World, *, count: int) -> list[dict[str, Value]]:
 
 def land(world: World, orders: list[dict[str, Value]], *, op: str, first: int, lsn: int = FOREIGN_LSN) -> str:
     """Put a file of order changes below the landing prefix and return its key."""
-    rows: list[Mapping[str, Value]] = [*orders]
-    key = key_of("orders", first=first, count=len(rows))
-    ObjectStore(world.systems.s3).put(world.systems.landing.bucket, key, parquet_bytes(rows, op=op, lsn=lsn))
-    return key
+    changed = {
+        number: {**order, "__op": op, "__source_lsn": lsn + number, "__source_ts_ms": CHANGED_MS}
+        for number, order in enumerate(orders)
+    }
+    file = LandingFile("orders", topic="foreign.orders", first=first, count=len(orders), overrides=changed)
+    ObjectStore(world.systems.s3).put(world.systems.landing.bucket, file.key(), file.parquet())
+    return file.key()

@@ -22,6 +22,9 @@ QUIET_TIMEOUT_SECONDS = 600
 
 Row = tuple[object, ...]
 
+FOREIGN_LSN = 10**15
+"""Above every LSN a replay of the year gives out, so a foreign change is the newest of its key."""
+
 
 @dataclass(frozen=True)
 class World:
