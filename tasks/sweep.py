@@ -10,11 +10,12 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from slackwater.landing.sweep import SweepReport, sweep
 from slackwater.settings import LandingSettings
@@ -23,6 +24,11 @@ from tasks.connections import open_event_bus, open_ledger, open_object_store
 from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
 
 INGEST_FLOW = "ingest-batch"
+SWEEP_FLOW_NAME = "sweep-landing"
+
+MISSED_AFTER = timedelta(seconds=90)
+"""A scheduled sweep that is so late was missed: the next one is due already."""
+
 PENDING_LIMIT = timedelta(minutes=5)
 """A run that is pending for so long was lost between the worker and its process; it would hold its slot for ever."""
 
@@ -60,6 +66,27 @@ def awaited_batches() -> frozenset[str]:
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=waiting)),
         )
     return frozenset(str(run.parameters.get("batch_id")) for run in runs)
+
+
+@task
+def cancel_missed_sweeps() -> int:
+    """Cancel sweeps whose time passed while no worker ran; one sweep makes up for all of them.
+
+    Otherwise a system that was stopped for an hour would run sixty sweeps before anything else.
+
+    Returns:
+        How many were cancelled.
+    """
+    missed = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) - MISSED_AFTER),
+    )
+    flow = FlowFilter(name=FlowFilterName(any_=[SWEEP_FLOW_NAME]))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=missed, flow_filter=flow)
+        for run in runs:
+            client.set_flow_run_state(run.id, Cancelled(message="A later sweep makes up for it."), force=True)
+    return len(runs)
 
 
 @task

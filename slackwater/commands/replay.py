@@ -77,11 +77,15 @@ def play(
 
 
 def print_report(report: ReplayReport) -> None:
-    """Print what the replay did: every input line is in exactly one class."""
-    tally = report.chosen
-    out.print(f"Replayed {tally.start:%Y-%m-%d} to {tally.end:%Y-%m-%d %H:%M} in {report.seconds:.1f} s: ", end="")
-    changes = sum(report.sent_rows.values())
-    out.print(f"{report.file_count} files, {changes} changes, {report.fed_rows} rows new to ClickHouse.")
+    """Print what the replay did: every input line is in exactly one class; of a finished range, what it did before."""
+    tally = report.chosen if report.slice_count else report.so_far
+    span = f"{tally.start:%Y-%m-%d} to {tally.end:%Y-%m-%d %H:%M}"
+    if report.slice_count:
+        changes = sum(report.sent_rows.values())
+        out.print(f"Replayed {span} in {report.seconds:.1f} s: ", end="")
+        out.print(f"{report.file_count} files, {changes} changes, {report.fed_rows} rows new to ClickHouse.")
+    else:
+        out.print(f"Nothing to send: {span} was replayed before. It was:")
     lines = Table(title="Every input line of this range, in exactly one class")
     for title in ("class", "lines", "value"):
         lines.add_column(title, justify="left" if title == "class" else "right")

@@ -115,6 +115,9 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # 2026-11-21: with it the server imports every integration: 416 instead of 204 MB, 17 instead of 9 CPU-s.
         "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+        # 2026-11-21: with the default of 5 s a new connection on a busy machine (load 19 on 2 cores) failed a flow run.
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(profile.ports["prefect"]),
         "PREFECT_SERVER_UI_API_URL": f"{profile.prefect_url}/api",

@@ -10,8 +10,8 @@ from snowflake.connector import errors as driver
 from slackwater.clients.snowflake import (
     Warehouse,
     _bound,
-    _connect_arguments,
     classify_driver_error,
+    connection_arguments,
     quote_identifier,
     quote_text,
 )
@@ -76,14 +76,14 @@ def test_an_error_names_the_statement_and_no_secret():
 
 
 def test_host_port_and_protocol_are_given_only_when_set():
-    plain = _connect_arguments(_settings(), "tag")
+    plain = connection_arguments(_settings(), "tag")
     assert not {"host", "port"} & set(plain)
-    local = _connect_arguments(_settings(host="127.0.0.1", port=4866, protocol="http"), "tag")
+    local = connection_arguments(_settings(host="127.0.0.1", port=4866, protocol="http"), "tag")
     assert (local["host"], local["port"], local["protocol"]) == ("127.0.0.1", 4866, "http")
 
 
 def test_every_session_has_timeouts_autocommit_utc_and_the_tag():
-    arguments = _connect_arguments(_settings(network_timeout_seconds=33, login_timeout_seconds=7), "batch:b1")
+    arguments = connection_arguments(_settings(network_timeout_seconds=33, login_timeout_seconds=7), "batch:b1")
     assert (arguments["network_timeout"], arguments["login_timeout"]) == (33, 7)
     assert (arguments["autocommit"], arguments["timezone"], arguments["paramstyle"]) == (True, "UTC", "qmark")
     assert arguments["session_parameters"] == {
@@ -94,14 +94,14 @@ def test_every_session_has_timeouts_autocommit_utc_and_the_tag():
 
 
 def test_a_key_pair_is_used_instead_of_a_password(tmp_path):
-    arguments = _connect_arguments(_settings(private_key_file=tmp_path / "key.pem"), "tag")
+    arguments = connection_arguments(_settings(private_key_file=tmp_path / "key.pem"), "tag")
     assert arguments["authenticator"] == "SNOWFLAKE_JWT"
     assert "password" not in arguments
 
 
 def test_neither_password_nor_key_is_a_clear_error():
     with pytest.raises(ConfigurationError, match="SLACKWATER_WAREHOUSE_PASSWORD"):
-        _connect_arguments(_settings(password=None), "tag")
+        connection_arguments(_settings(password=None), "tag")
 
 
 @pytest.mark.parametrize(
