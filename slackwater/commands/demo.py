@@ -123,7 +123,8 @@ def _print_results(systems: Systems, ledger: LedgerStatus, reconciliation: FlowR
     checks = _read_checks(systems.quality.reports_dir / "scans" / "latest.json")
     for check in checks:
         where = f"{check['dataset']}{'.' + check['column'] if check['column'] else ''}"
-        out.print(f"  {_mark(check['outcome'] in _PASSED)} {where}: {check['name']}: {check['message']}", markup=False)
+        said = ": ".join(filter(None, (where, check["name"], check["message"])))
+        out.print(f"  {_mark(check['outcome'] in _PASSED)} {said}", markup=False)
     is_published = ledger.last_refresh is not None and ledger.last_refresh.state == "published"
     is_reconciled = reconciliation.state_type == "COMPLETED"
     quarantined = sum(len(entity.quarantined) for entity in ledger.entities) + len(ledger.unplaced)

@@ -9,7 +9,7 @@ from rich.table import Table
 from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.s3 import ObjectStore
 from slackwater.commands.context import current_systems, out, plain_errors
-from slackwater.replay.files import SliceBy
+from slackwater.replay.files import FileForm, SliceBy
 from slackwater.replay.report import ReplayReport
 from slackwater.replay.run import DEFAULT_TO
 from slackwater.replay.run import replay as run_replay
@@ -29,6 +29,7 @@ def replay(
         datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included. The data ends on 2011-12-09.")
     ] = _DEFAULT_TO,
     slice_by: Annotated[SliceBy, typer.Option("--slice", help="How much source time one file holds.")] = SliceBy.DAY,
+    form: Annotated[FileForm, typer.Option("--form", help="Physical form of the change files.")] = FileForm.PARQUET,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -48,6 +49,7 @@ def replay(
             from_date=from_date.date() if from_date else None,
             to_date=to_date.date(),
             slice_by=slice_by,
+            form=form,
             speed=speed,
         )
     print_report(report)
@@ -59,6 +61,7 @@ def play(
     from_date: date | None,
     to_date: date,
     slice_by: SliceBy = SliceBy.DAY,
+    form: FileForm = FileForm.PARQUET,
     speed: float | None = None,
 ) -> ReplayReport:
     """Replay with one progress line per slice."""
@@ -66,7 +69,7 @@ def play(
     with SpeedStore(systems.clickhouse) as feed:
         return run_replay(
             systems.shop.dsn,
-            Landing(ObjectStore(systems.s3), landing.bucket, landing.prefix, landing.epoch),
+            Landing(ObjectStore(systems.s3), landing.bucket, landing.prefix, landing.epoch, form),
             feed=feed,
             from_date=from_date,
             to_date=to_date,
