@@ -1,6 +1,6 @@
 """Step: append a batch to its Iceberg changelog table."""
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.lake.append import AppendResult, append_claimed
@@ -8,16 +8,10 @@ from slackwater.ledger.model import BatchLease
 from slackwater.naming import EVENT_BATCH_LANDED, EVENT_OBJECT_QUARANTINED, entity_resource
 from slackwater.settings import LandingSettings
 from tasks.connections import open_event_bus, open_lake, open_ledger, open_object_store
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-    timeout_seconds=1_800,
-)
+@retried_task(timeout_seconds=1_800)
 def append_to_lake(lease: BatchLease) -> AppendResult:
     """Append every readable object of the batch once; quarantine and name the others.
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect import task
 from prefect.runtime import flow_run
 
 from slackwater.errors import SlackwaterError
 from slackwater.ledger.model import BatchLease
 from tasks.connections import open_ledger
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 
 
 def current_actor() -> str:
@@ -17,12 +16,7 @@ def current_actor() -> str:
     return f"flow-run/{flow_run.root_flow_run_id or flow_run.id or 'local'}"
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def claim_batch(batch_id: str) -> BatchLease | None:
     """Take the lease of a batch.
 

@@ -1,22 +1,16 @@
 """Step: load a landed batch into the warehouse's raw table."""
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.ledger.model import BatchLease
 from slackwater.warehouse.load import LoadResult, load_batch
 from tasks.batch_claims import current_actor
 from tasks.connections import open_lake, open_ledger, open_warehouse
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-    timeout_seconds=1_800,
-)
+@retried_task(timeout_seconds=1_800)
 def load_warehouse(lease: BatchLease) -> LoadResult:
     """Load the batch's rows once, under one load sequence number.
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.errors import ReconciliationFailed
@@ -11,16 +11,10 @@ from slackwater.reconciliation.report import markdown_summary
 from slackwater.reconciliation.run import reconcile
 from slackwater.settings import QualitySettings
 from tasks.connections import open_event_bus, open_ledger, open_speed_store, open_warehouse
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-    timeout_seconds=1_800,
-)
+@retried_task(timeout_seconds=1_800)
 def reconcile_daily_metrics(from_date: str | None, to_date: str | None) -> str:
     """Compare every daily metric exactly.
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.ledger.model import RefreshLease
@@ -24,15 +24,10 @@ from slackwater.warehouse.publish import Publication
 from slackwater.warehouse.refresh import Refresh
 from tasks.batch_claims import current_actor
 from tasks.connections import open_event_bus, open_ledger, open_warehouse
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def claim_refresh(mart_set: str) -> RefreshLease | None:
     """Take the lease of a mart set; None when another run's lease is alive."""
     with open_ledger() as ledger:
@@ -56,12 +51,7 @@ def is_refresh_due(mart_set: str) -> bool:
         return ledger.is_refresh_due(mart_set)
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def start_refresh(lease: RefreshLease, *, is_forced: bool = False) -> Refresh | None:
     """Lower the flag, wait for batches that are on their way, freeze the set and expand its impact.
 
@@ -88,12 +78,7 @@ def start_refresh(lease: RefreshLease, *, is_forced: bool = False) -> Refresh | 
     return refresh
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def publish_refresh(refresh: Refresh, lease: RefreshLease) -> Publication:
     """Make the marts equal to the candidate in one transaction; rows that did not change stay as they are."""
     with open_ledger() as ledger:
@@ -111,12 +96,7 @@ def publish_refresh(refresh: Refresh, lease: RefreshLease) -> Publication:
     return publication
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def reject_refresh(refresh: Refresh, verdict: GateVerdict, lease: RefreshLease) -> None:
     """Record why the refresh is not published and say so on the event bus; marts are not touched."""
     with open_ledger() as ledger:
@@ -135,12 +115,7 @@ def reject_refresh(refresh: Refresh, verdict: GateVerdict, lease: RefreshLease) 
         )
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def announce_refresh(mart_set: str = MART_SET) -> None:
     """Say on the event bus that the refresh flag was raised; the sweep makes good a lost event."""
     with open_ledger() as ledger, open_event_bus() as bus:

@@ -1,23 +1,16 @@
 """Step: let the gate judge a refresh and show its report in the UI."""
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.quality.gate import run_gate
 from slackwater.quality.report import markdown_summary
 from slackwater.quality.results import GateVerdict
 from slackwater.settings import ProjectSettings, QualitySettings, WarehouseSettings
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 from tasks.run_dbt import results_path
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-    timeout_seconds=1_800,
-)
+@retried_task(timeout_seconds=1_800)
 def scan_refresh(refresh_id: str) -> GateVerdict:
     """Verify every contract, join dbt's tests, store and report the verdict. Rejection is a result, not an error."""
     verdict = run_gate(

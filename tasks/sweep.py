@@ -21,7 +21,7 @@ from slackwater.landing.sweep import SweepReport, sweep
 from slackwater.settings import LandingSettings
 from tasks.batch_claims import current_actor
 from tasks.connections import open_event_bus, open_ledger, open_object_store
-from tasks.retrying import RETRY_DELAYS_SECONDS, RETRY_JITTER_FACTOR, is_transient
+from tasks.retrying import retried_task
 
 INGEST_FLOW = "ingest-batch"
 SWEEP_FLOW_NAME = "sweep-landing"
@@ -33,12 +33,7 @@ PENDING_LIMIT = timedelta(minutes=5)
 """A run that is pending for so long was lost between the worker and its process; it would hold its slot for ever."""
 
 
-@task(
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=RETRY_JITTER_FACTOR,
-    retry_condition_fn=is_transient,
-)
+@retried_task()
 def sweep_landing_prefix() -> SweepReport:
     """List the landing prefix, record what no event told of, and send due events again.
 

@@ -118,7 +118,9 @@ def test_failure_names_the_first_differences_and_the_report(tmp_path):
 
 
 def test_equal_report_raises_nothing(tmp_path):
-    require_equal(_report(tmp_path))
+    report = _report(tmp_path)
+    require_equal(report)
+    assert report.is_equal
 
 
 def test_nothing_published_is_said_and_not_called_equal_values(tmp_path):
