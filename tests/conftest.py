@@ -1,5 +1,6 @@
 """Fixtures over the real embedded services: started once per session, one sandbox of unique names per test."""
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -124,7 +125,14 @@ def _short_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Profile]:
-    """PostgreSQL, S3 and SQS, the Snowflake emulator and the ClickHouse front on free ports; empty."""
+    """PostgreSQL, S3 and SQS, the Snowflake emulator and the ClickHouse front on free ports; empty.
+
+    With `SLACKWATER_TEST_SERVICES=<stack home>` those of a running stack, left as they are: faster from run to run.
+    """
+    running = os.environ.get("SLACKWATER_TEST_SERVICES")
+    if running:
+        yield start_stack(StackSettings(home=Path(running)), services=STORES, project_dir=REPOSITORY).profile
+        return
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
     try:
