@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 # Knobs ------------------------------------------------------------------------------------------------------------
 DAYS ?= december
 PYTEST_ARGS ?=
+CHAOS_ARGS ?=
 BENCH_ARGS ?=
 
 VENV := .venv
@@ -31,7 +32,7 @@ down: setup ## Stop the system; data stays (delete it with: slackwater stack dow
 	@$(SLACKWATER) stack down
 
 ##@ Prove it
-.PHONY: test test-unit test-year bench lint
+.PHONY: test test-unit test-year chaos bench lint
 test: setup ## All tests: unit, structure, contract, integration, end to end
 	@$(PYTHON) -m pytest -m "not slow and not spark" $(PYTEST_ARGS)
 
@@ -40,6 +41,9 @@ test-unit: setup ## Only the tests that need no service (under a minute)
 
 test-year: setup ## The full year, end to end (takes long)
 	@$(PYTHON) -m pytest -m "slow and not spark" $(PYTEST_ARGS)
+
+chaos: setup ## Break the running system on purpose, 50 seeded schedules (about two hours; CHAOS_ARGS="--schedules 5")
+	@$(PYTHON) tests/chaos/run.py $(CHAOS_ARGS)
 
 bench: setup ## Measure speed and size on this machine
 	@$(PYTHON) tests/bench/run.py $(BENCH_ARGS)

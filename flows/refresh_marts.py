@@ -13,6 +13,7 @@ from flows.build_models import build_models
 from flows.scan_quality import scan_quality
 from slackwater.errors import GateFailed
 from slackwater.naming import MART_SET
+from tasks.completeness import assess_completeness
 from tasks.refresh_steps import (
     claim_refresh,
     holding_refresh,
@@ -47,6 +48,9 @@ def refresh_marts(mart_set: str = MART_SET, force: bool = False) -> State[None]:
                     reject_refresh(refresh, verdict, lease)
                     raise GateFailed(f"Refresh {refresh.refresh_id} rejected: {'; '.join(verdict.reasons)}")
                 published.append(publish_refresh(refresh, lease).publication_id)
+        if published:
+            # Without retries and without the lease: it must neither fail nor delay a publication.
+            assess_completeness.with_options(retries=0)(return_state=True)
         if not is_refresh_due(mart_set):
             break
     if not published:

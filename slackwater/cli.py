@@ -2,7 +2,22 @@
 
 import typer
 
-from slackwater.commands import demo, doctor, environment, query, replay, stack, status
+from slackwater.commands import (
+    batches,
+    completeness,
+    demo,
+    dlq,
+    doctor,
+    environment,
+    explain,
+    ledger,
+    quarantine,
+    query,
+    replay,
+    runs,
+    stack,
+    status,
+)
 from slackwater.commands.context import adopt_stack_environment
 
 app = typer.Typer(
@@ -16,8 +31,13 @@ app.add_typer(stack.app, name="stack")
 app.command()(demo.demo)
 app.command()(replay.replay)
 app.command()(status.status)
-app.add_typer(status.batches_app, name="batches")
-app.add_typer(status.quarantine_app, name="quarantine")
+app.command()(completeness.completeness)
+app.add_typer(batches.app, name="batches")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(runs.app, name="runs")
+app.add_typer(ledger.app, name="ledger")
+app.command()(explain.explain)
 app.command(name="sql")(query.sql)
 app.command()(doctor.doctor)
 app.command()(environment.env)

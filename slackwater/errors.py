@@ -25,6 +25,10 @@ class StoreUnavailable(TransientError):
     """A store (S3, SQS, PostgreSQL, ClickHouse, the catalog) did not answer."""
 
 
+class QueueMissing(StoreUnavailable):
+    """A queue does not exist. It can vanish and be made anew, by the bootstrap or the sweep: not a wrong setting."""
+
+
 class WarehouseUnavailable(StoreUnavailable):
     """The warehouse did not answer or refused a lock."""
 
@@ -41,12 +45,20 @@ class StoreRejected(TerminalError):
     """A store refused a request for a reason that repeating it does not change."""
 
 
+class ValueRefused(StoreRejected):
+    """A store cannot hold a value it was given (out of range, a character it does not know)."""
+
+
 class ConfigurationError(TerminalError):
     """A setting is missing or wrong."""
 
 
 class InvalidPlanError(TerminalError):
     """An argument of a pure planning function is out of range."""
+
+
+class NotKnown(TerminalError):
+    """No store knows what was asked for."""
 
 
 class IllegalTransition(TerminalError):

@@ -50,6 +50,17 @@ class LandingSettings(BaseSettings):
     bucket: str = Field("slackwater-landing", description="Bucket that receives the change files.")
     prefix: str = Field("cdc/", description="Prefix below which `<entity>/date=.../hour=.../` lie.")
     queue_name: str = Field("slackwater-landing", description="SQS queue of the bucket's object-created events.")
+    further_queue_names: str = Field(
+        "",
+        pattern=r"^[\w-]*(,[\w-]+)*$",
+        description="More queues the bridge reads, separated by commas; something else must send the events to them.",
+    )
+    wiring: str = Field(
+        "managed",
+        pattern="^(managed|external)$",
+        description="`managed`: the sweep makes queues and the bucket's notification again when they are gone;"
+        " `external`: it only says so.",
+    )
     dead_letter_queue_name: str = Field(
         "slackwater-landing-dlq", description="Backstop for messages nobody could take."
     )
@@ -66,16 +77,30 @@ class LandingSettings(BaseSettings):
         10.0, gt=0, description="A batch is sealed when its oldest object waited so long."
     )
     batch_idle_seconds: float = Field(2.0, gt=0, description="A batch is sealed when no object arrived for so long.")
+    sweep_overlap_hours: float = Field(
+        24.0, gt=0, description="A day folder is swept for so long after its newest object; longer than any upload."
+    )
+    sweep_full_hours: float = Field(24.0, gt=0, description="The whole prefix is listed when this is over.")
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """Return every queue the bridge reads, the bucket's own first."""
+        further = (name for name in self.further_queue_names.split(",") if name)
+        return tuple(dict.fromkeys((self.queue_name, *further)))
 
 
 class BridgeSettings(BaseSettings):
     """The bridge service itself."""
 
     model_config = _config("BRIDGE")
-    health_port: int | None = Field(
-        None, ge=1, le=65_535, description="Loopback port of /health and /metrics; empty: off."
-    )
+    health_port: int | None = Field(None, ge=1, le=65_535, description="Port of /health and /metrics; empty: off.")
+    health_host: str = Field("127.0.0.1", description="Address /health and /metrics are served on.")
     health_stale_seconds: float = Field(60.0, gt=0, description="Unhealthy when no round succeeded for so long.")
+    receivers: int = Field(4, ge=1, le=32, description="Queue requests at a time.")
+    round_messages: int = Field(500, ge=10, le=5_000, description="Messages recorded in one ledger transaction.")
+    max_waiting_objects: int = Field(
+        20_000, ge=5_000, description="Nothing is received while so many objects wait for a batch."
+    )
 
 
 class LakeSettings(BaseSettings):
@@ -173,6 +198,40 @@ class QualitySettings(BaseSettings):
     reports_dir: Path = Field(Path(".slackwater/reports"), description="Folder of the HTML and JSON reports.")
     dbt_target_dir: Path = Field(Path(".slackwater/dbt"), description="Folder of dbt's compiled output and logs.")
     orphan_grace_minutes: int = Field(60, ge=0, description="A row whose parent is missing is in flight this long.")
+
+
+class RunSettings(BaseSettings):
+    """The run reconciler: which flow runs it looks at, and how long a doubtful one is trusted."""
+
+    model_config = _config("RUNS")
+    work_pool: str = Field("slackwater", description="Work pool whose runs are looked at; others are never touched.")
+    pending_limit_seconds: float = Field(300.0, ge=10, description="A run may be pending this long without a process.")
+    waiting_limit_seconds: float = Field(
+        1_800.0, ge=10, description="A pending run may wait this long for a pod, or for a worker that cannot be seen."
+    )
+    cancelling_limit_seconds: float = Field(120.0, ge=0, description="A worker may take this long to cancel a run.")
+    ended_grace_seconds: float = Field(
+        60.0, ge=0, description="Process or pod of a failed, crashed or cancelled run may live this long."
+    )
+    completed_grace_seconds: float = Field(
+        300.0, ge=0, description="Process or pod of a completed run may live this long."
+    )
+    stop_grace_seconds: float = Field(10.0, gt=0, description="Time between SIGTERM and SIGKILL.")
+    kubernetes_namespace: str | None = Field(
+        None, description="Namespace of the flow runs' jobs; empty: pods are not looked at."
+    )
+    kubernetes_config_file: Path | None = Field(
+        None, description="Kubeconfig; empty: the pod's service account or the default file."
+    )
+
+
+class FaultSettings(BaseSettings):
+    """Fault tests: where a process stops at a step's boundary. Never set it where the data matters."""
+
+    model_config = _config("FAULTS")
+    dir: Path | None = Field(
+        None, description="Folder in which a fault test arms checkpoints; empty: there are none (the default)."
+    )
 
 
 class StackSettings(BaseSettings):

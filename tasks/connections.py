@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr, ValidationError
+
 from slackwater.clients.events import EventBus
 from slackwater.ledger.store import Ledger
 from slackwater.settings import (
@@ -15,6 +17,7 @@ from slackwater.settings import (
     LakeSettings,
     LedgerSettings,
     S3Settings,
+    ShopSettings,
     WarehouseSettings,
 )
 
@@ -55,6 +58,14 @@ def open_speed_store() -> "SpeedStore":
     from slackwater.clients.clickhouse import SpeedStore
 
     return SpeedStore(ClickHouseSettings())
+
+
+def open_source_dsn() -> SecretStr | None:
+    """Return where the source's database is, None when the environment names none."""
+    try:
+        return ShopSettings().dsn
+    except ValidationError:
+        return None
 
 
 @contextmanager

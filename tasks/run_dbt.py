@@ -11,11 +11,13 @@ from pathlib import Path
 from prefect import get_run_logger, task
 
 from slackwater.errors import TerminalError
+from slackwater.ledger.builds import note_build
 from slackwater.settings import ProjectSettings, QualitySettings
 from slackwater.warehouse.dbt_cli import (
     RUN_RESULTS,
     NodeOutcome,
     data_test_arguments,
+    read_invocation,
     read_run_results,
     run_arguments,
 )
@@ -32,12 +34,15 @@ def results_path(refresh_id: str, command: str) -> Path:
 
 @task
 def run_dbt_models(refresh_id: str) -> None:
-    """Build every model of the refresh.
+    """Build every model of the refresh and tell the ledger which invocation of dbt did.
 
     Raises:
         TerminalError: A model failed; the message names it.
     """
     failed = _invoke(refresh_id, run_arguments(_variables(refresh_id), target_dir=_target_dir()))
+    invocation = read_invocation(results_path(refresh_id, "run"))
+    with open_ledger() as ledger, ledger.transaction() as connection:
+        note_build(connection, refresh_id, invocation_id=invocation.invocation_id, built_at=invocation.ended_at)
     if failed:
         raise TerminalError(f"refresh {refresh_id}: dbt could not build {', '.join(failed)}; see the flow run's log")
 

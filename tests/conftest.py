@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from fault_stack import added_environment, fault_settings, wake_everything
 
 from slackwater.settings import (
     ClickHouseSettings,
@@ -153,8 +154,11 @@ def live_stack() -> Iterator[Profile]:
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
     try:
-        yield start_stack(settings, project_dir=REPOSITORY).profile
+        with added_environment(fault_settings(settings.home)):
+            profile = start_stack(settings, project_dir=REPOSITORY).profile
+        yield profile
     finally:
+        wake_everything(settings.home)
         stop_stack(settings.home, delete=True)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -25,7 +25,13 @@ from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from slackwater.clients.iceberg_history import added_files, is_history_complete, required_snapshot, snapshot_of
+from slackwater.clients.iceberg_history import (
+    added_files,
+    files_with_rows,
+    is_history_complete,
+    required_snapshot,
+    snapshot_of,
+)
 from slackwater.clients.iceberg_schema import changelog_iceberg_schema, date_partition
 from slackwater.entities.model import Entity
 from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected, StoreUnavailable
@@ -139,17 +145,21 @@ class Lake:
             return self._held(table, batch_id, dates=dates, sealed_at=sealed_at)
 
     def files_of_batch(self, entity: str, batch_id: str) -> list[str]:
-        """Return the data files a batch's append added, whatever was appended later.
+        """Return the data files that hold a batch's rows, whatever was appended later.
+
+        They are those its snapshot added; beyond snapshot retention those of main in which its rows are found, which
+        may hold rows of other batches too.
 
         Raises:
-            StoreRejected: No ancestor of main was written by this batch (rolled back, expired, or it had no rows).
+            StoreRejected: Main holds no row of this batch (rolled back, or it had no rows).
         """
         table = self.load_table(changelog_table(entity))
         with translated():
             snapshot = snapshot_of(table, batch_id)
-            if snapshot is None:
-                raise StoreRejected(f"no snapshot of {changelog_table(entity)} was written by batch {batch_id}")
-            return list(added_files(table, snapshot))
+            files = added_files(table, snapshot) if snapshot is not None else files_with_rows(table, batch_id)
+        if not files:
+            raise StoreRejected(f"{changelog_table(entity)} holds no row of batch {batch_id}")
+        return list(files)
 
     def scan(self, entity: str, *, batch_id: str | None = None, columns: tuple[str, ...] = ("*",)) -> pa.Table:
         """Read an entity's changelog, or one batch of it."""

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.expressions import EqualTo
 from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
@@ -42,6 +45,28 @@ def added_files(table: Table, snapshot: Snapshot) -> tuple[str, ...]:
             entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
             files += [entry.data_file.file_path for entry in entries if entry.status == ManifestEntryStatus.ADDED]
     return tuple(sorted(files))
+
+
+def files_with_rows(table: Table, batch_id: str) -> tuple[str, ...]:
+    """Return the addresses of main's data files that hold rows of a batch, sorted; for batches whose snapshot expired.
+
+    The planner's answer is too wide (bounds of text are cut at 16 characters, a rewritten file spans many batches), so
+    the column is read.
+
+    Raises:
+        StoreRejected: Rows of such a file were deleted since: who reads the file alone would read them again.
+    """
+    found = []
+    for task in table.scan(row_filter=EqualTo(term="_batch_id", value=batch_id)).plan_files():
+        address = task.file.file_path
+        with table.io.new_input(address).open() as stream:
+            ids = pq.read_table(stream, columns=["_batch_id"])["_batch_id"]
+        if not pc.any(pc.equal(ids, batch_id)).as_py():
+            continue
+        if task.delete_files:
+            raise StoreRejected(f"data file {address} of batch {batch_id} has deleted rows; it cannot be copied")
+        found.append(address)
+    return tuple(sorted(found))
 
 
 def required_snapshot(table: Table) -> Snapshot:

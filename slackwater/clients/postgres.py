@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
-from slackwater.errors import ConfigurationError, StoreRejected, StoreUnavailable
+from slackwater.errors import ConfigurationError, StoreRejected, StoreUnavailable, ValueRefused
 
 CONNECT_TIMEOUT_SECONDS = 10
 
@@ -25,6 +25,7 @@ def translated() -> Iterator[None]:
     Raises:
         StoreUnavailable: No connection, the server went away, a deadlock or a serialization failure.
         ConfigurationError: The schema or the database is not what the code expects (not migrated, no rights).
+        ValueRefused: PostgreSQL cannot hold a value.
         StoreRejected: The server refused the statement for another reason.
     """
     try:
@@ -39,6 +40,8 @@ def translated() -> Iterator[None]:
         psycopg.errors.InsufficientPrivilege,
     ) as exc:
         raise ConfigurationError(f"PostgreSQL is not set up: {_first_line(exc)}; run `slackwater stack up`") from exc
+    except psycopg.DataError as exc:
+        raise ValueRefused(f"PostgreSQL cannot hold a value: {_first_line(exc)}") from exc
     except psycopg.Error as exc:
         raise StoreRejected(f"PostgreSQL refused a statement: {_first_line(exc)}") from exc
 

@@ -1,6 +1,7 @@
 """Prefect's REST API as the stack and the CLI use it: work pools, limits, deployments, runs.
 
-Plain HTTP, because nothing under `slackwater/` imports Prefect's package. Events go through `events.py`.
+Plain HTTP, because nothing under `slackwater/` imports Prefect's package. Events go through `events.py`; what the run
+reconciler asks is in `prefect_runs.py`.
 """
 
 from collections.abc import Mapping

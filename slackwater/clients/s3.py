@@ -3,7 +3,7 @@
 Objects are small (at most a batch), so they are read and written whole. Listing is lazy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +13,19 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from slackwater.errors import ConfigurationError, MalformedObject, ObjectSuperseded, StoreRejected, StoreUnavailable
+from slackwater.errors import (
+    ConfigurationError,
+    MalformedObject,
+    ObjectSuperseded,
+    QueueMissing,
+    StoreRejected,
+    StoreUnavailable,
+)
 from slackwater.settings import S3Settings
 
 NOTIFICATION_ID = "slackwater-landing"
+LISTED_PER_PAGE = 1_000
 _MISSING_QUEUE_CODES = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
-"""A queue can vanish (an emulator forgets it when it is killed) and be made anew: transient, not a wrong setting."""
-
 _TRANSIENT_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"}
 
 
@@ -67,10 +73,8 @@ def translated(subject: str) -> Iterator[None]:
         if code in {"NoSuchKey", "404"}:
             raise MalformedObject("missing_object", f"{subject} does not exist (deleted after its event?)") from exc
         if code in _MISSING_QUEUE_CODES:
-            raise StoreUnavailable(
-                f"{subject} does not exist; the bootstrap creates it, its events wait for the sweep"
-            ) from exc
-        if code in {"NoSuchBucket", "AccessDenied"}:
+            raise QueueMissing(f"{subject} does not exist; the sweep makes it again and finds what it lost") from exc
+        if code in {"NoSuchBucket", "AccessDenied", "AccessDeniedException"}:
             raise ConfigurationError(f"{subject}: {code}; is it created and may we use it?") from exc
         if code in _TRANSIENT_CODES or status >= 500:
             raise StoreUnavailable(f"{subject}: {code or status}") from exc
@@ -115,9 +119,26 @@ class ObjectStore:
         with translated(f"s3://{bucket}/{prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             for page in pages:
-                for item in page.get("Contents", []):
-                    etag = str(item["ETag"]).strip('"')
-                    yield ListedObject(bucket, item["Key"], etag, int(item["Size"]), item["LastModified"])
+                yield from _listed(bucket, page)
+
+    def list_page(self, bucket: str, prefix: str, *, start_after: str) -> tuple[Sequence[ListedObject], bool]:
+        """Return the first page of objects below a prefix whose keys follow `start_after`, and whether more follow."""
+        with translated(f"s3://{bucket}/{prefix}"):
+            page = self._client.list_objects_v2(
+                Bucket=bucket, Prefix=prefix, StartAfter=start_after, MaxKeys=LISTED_PER_PAGE
+            )
+        return tuple(_listed(bucket, page)), bool(page.get("IsTruncated"))
+
+    def list_folder(self, bucket: str, prefix: str) -> tuple[Sequence[str], Sequence[ListedObject]]:
+        """Return the folders right below a prefix, each with its final slash, and the objects beside them."""
+        folders: tuple[str, ...] = ()
+        loose: tuple[ListedObject, ...] = ()
+        with translated(f"s3://{bucket}/{prefix}"):
+            paginator = self._client.get_paginator("list_objects_v2")
+            for page in paginator.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+                folders += tuple(str(item["Prefix"]) for item in page.get("CommonPrefixes", []))
+                loose += tuple(_listed(bucket, page))
+        return folders, loose
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object; a missing one is no error."""
@@ -139,8 +160,20 @@ class ObjectStore:
                 except self._client.exceptions.BucketAlreadyOwnedByYou:
                     return
 
+    def has_notification(self, bucket: str, prefix: str, queue_arn: str) -> bool:
+        """Say whether a notification brings every object created below `prefix` to a queue, whoever made it."""
+        with translated(f"notification of bucket {bucket}"):
+            current = self._client.get_bucket_notification_configuration(Bucket=bucket)
+        queues = current.get("QueueConfigurations", [])
+        return any(_covers(found, prefix=prefix, queue_arn=queue_arn) for found in queues)
+
     def ensure_notification(self, bucket: str, prefix: str, queue_arn: str) -> None:
-        """Send object-created events below `prefix` to a queue; keeps the bucket's other notifications."""
+        """Send object-created events below `prefix` to a queue; keeps the bucket's other notifications.
+
+        One that is right is left alone: S3 sends a test event whenever a configuration is put.
+        """
+        if self.has_notification(bucket, prefix, queue_arn):
+            return
         with translated(f"notification of bucket {bucket}"):
             current = self._client.get_bucket_notification_configuration(Bucket=bucket)
             kept = {name: value for name, value in current.items() if "Configuration" in name}
@@ -153,3 +186,21 @@ class ObjectStore:
             others = [queue for queue in kept.get("QueueConfigurations", []) if queue.get("Id") != NOTIFICATION_ID]
             kept["QueueConfigurations"] = [*others, ours]
             self._client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=kept)
+
+
+def _covers(found: Mapping[str, Any], *, prefix: str, queue_arn: str) -> bool:
+    """Say whether a notification of the bucket brings every created object below a prefix to a queue."""
+    rules = found.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    filters = {str(rule["Name"]).lower(): str(rule["Value"]) for rule in rules}
+    return (
+        found.get("QueueArn") == queue_arn
+        and "s3:ObjectCreated:*" in found.get("Events", [])
+        and prefix.startswith(filters.get("prefix", ""))
+        and not filters.get("suffix")
+    )
+
+
+def _listed(bucket: str, page: Mapping[str, Any]) -> Iterator[ListedObject]:
+    for item in page.get("Contents", []):
+        etag = str(item["ETag"]).strip('"')
+        yield ListedObject(bucket, item["Key"], etag, int(item["Size"]), item["LastModified"])

@@ -53,6 +53,8 @@ class _Cursor(Protocol):
 
     @property
     def description(self) -> Sequence[_Column] | None: ...
+    @property
+    def sfqid(self) -> str | None: ...
     def execute(self, command: str, params: Sequence[Scalar] | None = None) -> object: ...
     def fetchall(self) -> list[Row]: ...
     def fetchone(self) -> Row | None: ...
@@ -102,6 +104,7 @@ class Warehouse:
         self._query_tag = query_tag
         self._connection: _Connection | None = None
         self._in_transaction = False
+        self._last_query_id: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +136,11 @@ class Warehouse:
             connection, self._connection = self._connection, None
             with suppress(driver.Error, OSError):  # the session is gone either way
                 connection.close()
+
+    @property
+    def last_query_id(self) -> str | None:
+        """Return the id Snowflake gave this session's last statement, under which its query history knows it."""
+        return self._last_query_id
 
     def execute(self, sql: str, params: Sequence[Scalar] = ()) -> int:
         """Run one statement and return the number of rows it inserted, updated and deleted (0 for DDL)."""
@@ -199,6 +207,7 @@ class Warehouse:
                 cursor = session.cursor()
                 try:
                     cursor.execute(sql, [_bound(value) for value in params] if params else None)
+                    self._last_query_id = cursor.sfqid
                     yield cursor
                 finally:
                     cursor.close()

@@ -1,15 +1,18 @@
 """What every command needs: the stack of this folder, its environment, and errors as messages instead of traces."""
 
+import getpass
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from slackwater.errors import SlackwaterError
+from slackwater.ledger.store import Ledger
 from slackwater.settings import StackSettings
 from slackwater.stack.environment import full_environment
 from slackwater.stack.profile import Profile, load_profile
@@ -22,6 +25,8 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
 EXIT_PROBLEM = 1
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def stack_home() -> Path:
@@ -59,6 +64,19 @@ def current_systems() -> Systems:
         )
         raise typer.Exit(EXIT_PROBLEM)
     return Systems.from_environment(os.environ)
+
+
+def open_ledger(systems: Systems) -> Ledger:
+    """Open the ledger of these systems."""
+    return Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds)
+
+
+def operator() -> str:
+    """Return who acts through the command line, for the record: `cli:` and the account's name."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        return f"cli:{os.getuid()}"
 
 
 @contextmanager

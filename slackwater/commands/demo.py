@@ -19,7 +19,7 @@ from slackwater.commands.replay import LAST_DAY_OF_DATA, play, print_report
 from slackwater.commands.status import progress_lines
 from slackwater.commands.waiting import Progress, wait_until_quiet
 from slackwater.errors import StoreUnavailable
-from slackwater.ledger.status import LedgerStatus
+from slackwater.ledger.answers import LedgerStatus
 from slackwater.ledger.store import Ledger
 from slackwater.replay.run import DEFAULT_TO
 from slackwater.settings import StackSettings

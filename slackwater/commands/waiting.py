@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from slackwater.clients.s3 import ObjectStore
 from slackwater.clients.sqs import Queue
 from slackwater.errors import StoreUnavailable
+from slackwater.ledger.answers import LedgerStatus
 from slackwater.ledger.model import object_id
-from slackwater.ledger.status import LedgerStatus, status
+from slackwater.ledger.status import status
 from slackwater.ledger.store import Ledger
 from slackwater.stack.systems import Systems
 
@@ -56,8 +57,7 @@ class Progress:
 
 def read_progress(systems: Systems, ledger: Ledger) -> Progress:
     """Read where everything is; the landing bucket is listed only when nothing else is in flight."""
-    queue = Queue(systems.s3, systems.landing.queue_name)
-    queued = sum(queue.depth())
+    queued = sum(sum(Queue(systems.s3, name).depth()) for name in systems.landing.queue_names)
     found = status(ledger)
     unseen = None
     if queued == 0 and found.in_flight.is_empty:

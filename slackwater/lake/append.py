@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from slackwater.checkpoints import Checkpoint, reached
 from slackwater.clients.iceberg import CommittedAppend, Lake
 from slackwater.clients.s3 import ObjectStore
 from slackwater.entities.model import Entity, changelog_schema, load_entity
 from slackwater.errors import LeaseHeld, MalformedObject, ObjectSuperseded, SlackwaterError
+from slackwater.lake.event_days import OBJECT_DAY_COLUMNS, rows_per_object_day
 from slackwater.landing.reader import read_object
 from slackwater.ledger.model import Batch, BatchLease, BatchObject, BatchState, Skipped
+from slackwater.ledger.object_days import ObjectDays
 from slackwater.ledger.store import Ledger
 from slackwater.settings import LandingSettings
 
@@ -119,7 +122,7 @@ def append_claimed(
     batch = ledger.batch(lease.batch_id)
     if batch.state != BatchState.SEALED:
         return _result(batch, lake, seconds=clock() - started)
-    committed, skipped = _land(
+    committed, skipped, days = _land(
         batch,
         attempt=lease.attempt,
         lake=lake,
@@ -127,9 +130,10 @@ def append_claimed(
         max_object_bytes=landing.batch_max_bytes,
         check_lease=check_lease,
     )
+    reached(Checkpoint.AFTER_LAKE_COMMIT)
     row_count = committed.row_count if committed else 0
     snapshot_id = committed.snapshot_id if committed else None
-    ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped)
+    ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped, days=days)
     return AppendResult(
         batch_id=batch.id,
         entity=batch.entity,
@@ -171,16 +175,16 @@ def _land(
     store: ObjectStore,
     max_object_bytes: int,
     check_lease: Callable[[], None],
-) -> tuple[CommittedAppend | None, tuple[Skipped, ...]]:
-    """Commit the batch's rows unless main holds them; returns None without rows, and what was left out."""
+) -> tuple[CommittedAppend | None, tuple[Skipped, ...], ObjectDays]:
+    """Commit the batch's rows unless main holds them; returns None without rows, what was left out, rows per day."""
     entity = load_entity(batch.entity)
     if attempt > 1:  # an earlier attempt may have committed and died before it told the ledger
         held = lake.held(batch.entity, batch.id, sealed_at=batch.sealed_at)
         if held is not None:
-            return held, _skipped_in_lake(batch, entity, lake=lake, store=store)
+            return held, *_found_in_lake(batch, entity, lake=lake, store=store)
     tables: list[pa.Table] = []
     skipped: list[Skipped] = []
-    for item in batch.objects:
+    for item in _wanted(batch):
         try:
             rows = read_object(store, item, entity=entity, max_bytes=max_object_bytes)
         except (MalformedObject, ObjectSuperseded) as exc:
@@ -190,21 +194,22 @@ def _land(
     total = pa.concat_tables(tables) if tables else changelog_schema(entity).empty_table()
     tables.clear()
     if total.num_rows == 0:
-        return None, tuple(skipped)
+        return None, tuple(skipped), {}
     ordered = total.sort_by([(name, "ascending") for name in ("date", entity.key, "__source_lsn", "_position")])
     check_lease()
     committed = lake.append_batch_rows(batch.entity, ordered, batch_id=batch.id, sealed_at=batch.sealed_at)
     if committed.was_held:
-        return committed, _skipped_in_lake(batch, entity, lake=lake, store=store)
-    return committed, tuple(skipped)
+        return committed, *_found_in_lake(batch, entity, lake=lake, store=store)
+    return committed, tuple(skipped), rows_per_object_day(ordered)
 
 
-def _skipped_in_lake(batch: Batch, entity: Entity, *, lake: Lake, store: ObjectStore) -> tuple[Skipped, ...]:
+def _found_in_lake(
+    batch: Batch, entity: Entity, *, lake: Lake, store: ObjectStore
+) -> tuple[tuple[Skipped, ...], ObjectDays]:
     """Say which objects the committed rows do not hold; the lake decides, reading again only tells the reason."""
-    held = lake.scan(batch.entity, batch_id=batch.id, columns=("_object_id",))
-    present = set(held["_object_id"].unique().to_pylist())
+    present = rows_per_object_day(lake.scan(batch.entity, batch_id=batch.id, columns=OBJECT_DAY_COLUMNS))
     skipped: list[Skipped] = []
-    for item in batch.objects:
+    for item in _wanted(batch):
         if item.object_id in present:
             continue
         try:
@@ -215,7 +220,12 @@ def _skipped_in_lake(batch: Batch, entity: Entity, *, lake: Lake, store: ObjectS
             if rows.num_rows:
                 message = "the committed batch does not hold it although it reads well now"
                 skipped.append(Skipped(item.object_id, item.key, "not_landed", message))
-    return tuple(skipped)
+    return tuple(skipped), present
+
+
+def _wanted(batch: Batch) -> list[BatchObject]:
+    """Return the objects a landing reads: one set aside before a batch was reopened may be in another batch by now."""
+    return [item for item in batch.objects if not item.is_skipped]
 
 
 def _skip(item: BatchObject, error: MalformedObject | ObjectSuperseded) -> Skipped:
@@ -224,7 +234,7 @@ def _skip(item: BatchObject, error: MalformedObject | ObjectSuperseded) -> Skipp
 
 
 def _result(batch: Batch, lake: Lake, *, seconds: float) -> AppendResult:
-    files = tuple(lake.files_of_batch(batch.entity, batch.id)) if batch.snapshot_id is not None else ()
+    files = tuple(lake.files_of_batch(batch.entity, batch.id)) if batch.row_count else ()
     return AppendResult(
         batch_id=batch.id,
         entity=batch.entity,

@@ -4,7 +4,7 @@ A burst should become few batches: objects of an entity gather while two of its 
 slow consumer gets larger batches instead of more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -39,13 +39,21 @@ class SealPlan:
     cause: str
 
 
-def plan_seals(waiting: Sequence[OpenObject], *, unloaded: Mapping[str, int], rules: SealRules) -> tuple[SealPlan, ...]:
+def plan_seals(
+    waiting: Sequence[OpenObject],
+    *,
+    unloaded: Mapping[str, int],
+    rules: SealRules,
+    cut_off: Collection[str] = frozenset(),
+) -> tuple[SealPlan, ...]:
     """Group waiting objects into the batches that are due.
 
     Args:
-        waiting: All waiting objects, per entity the oldest first.
+        waiting: The waiting objects, per entity the oldest first.
         unloaded: Per entity how many batches are not loaded yet; an absent one has none.
         rules: Bounds of a batch.
+        cut_off: Entities of which only the oldest objects are given. What is left of them after the full batches waits
+            for the next look: younger ones that were not shown may belong to it.
 
     Returns:
         Plans of disjoint objects, in the order of `waiting`. What is in no plan goes on waiting.
@@ -57,7 +65,7 @@ def plan_seals(waiting: Sequence[OpenObject], *, unloaded: Mapping[str, int], ru
         *full, rest = _chunks(list(items), rules=rules)
         plans += [SealPlan(entity, tuple(item.object_id for item in chunk), "size") for chunk in full]
         cause = _cause(rest, rules=rules, is_gathering=is_gathering)
-        if cause is not None:
+        if cause == "size" or (cause is not None and entity not in cut_off):
             plans.append(SealPlan(entity, tuple(item.object_id for item in rest), cause))
     return tuple(plans)
 

@@ -1,14 +1,16 @@
 """Understands S3 event notifications and landing keys. Pure; lenient about the envelope, strict about the key.
 
 Known forms: S3's own records (versions 2.x), `s3:TestEvent`, EventBridge, an SNS envelope around either. Keys arrive
-URL-encoded in S3's form and plain in EventBridge's. Sequencer and version id are never required (emulators omit them).
+URL-encoded in S3's form and plain in EventBridge's. Sequencer, version id and time are never required: emulators omit
+them, and a time that cannot be read is no reason to lose an object. Whatever a message holds, the answer is notices or
+`UnreadableMessage`: anything else would end the bridge, and the same message would end it again.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 
 from slackwater.ledger.model import SeenObject, object_id
@@ -19,6 +21,9 @@ _NAME = re.compile(
 )
 _FOLDERS = re.compile(r"^(?P<entity>[^/]+)/date=\d{4}-\d{2}-\d{2}/hour=\d{2}/(?P<name>[^/]+)$")
 _MAX_POSITION = 2**63 - 1
+_MAX_BYTES = 2**63 - 1
+_MAX_TEXT_BYTES = 1_024
+"""S3's own limit for a key. A longer text than PostgreSQL can index would be refused for ever, with its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ def parse_notification(body: str) -> tuple[Notice, ...]:
             document = json.loads(document["Message"])
     except ValueError as exc:
         raise UnreadableMessage(f"not JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise UnreadableMessage("not JSON: nested too deep") from exc
     if not isinstance(document, dict):
         raise UnreadableMessage("a JSON object was expected")
     if document.get("Event") == "s3:TestEvent":
@@ -158,7 +165,7 @@ def _from_records(records: list[Mapping[str, object]]) -> Iterator[Notice]:
             bucket=_text(bucket["name"]),
             key=_text(unquote_plus(_text(item["key"]), errors="strict")),
             etag=_text(item["eTag"]).strip('"'),
-            size_bytes=int(str(item["size"])),
+            size_bytes=_size(item["size"]),
             version_id=_optional_text(item.get("versionId")),
             event_time=_time(record.get("eventTime")),
         )
@@ -173,7 +180,7 @@ def _from_event_bridge(document: Mapping[str, object]) -> Iterator[Notice]:
         bucket=_text(bucket["name"]),
         key=_text(item["key"]),
         etag=_text(item.get("etag") or item["eTag"]).strip('"'),
-        size_bytes=int(str(item["size"])),
+        size_bytes=_size(item["size"]),
         version_id=_optional_text(item.get("version-id") or item.get("versionId")),
         event_time=_time(document.get("time")),
     )
@@ -186,14 +193,33 @@ def _mapping(value: object) -> Mapping[str, object]:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or "\x00" in value:
+    if not isinstance(value, str) or not value or not _is_storable(value):
         raise TypeError(f"expected a text, got {value!r}")
     return value
 
 
 def _optional_text(value: object) -> str | None:
-    return value if isinstance(value, str) and value and value != "null" else None
+    return value if isinstance(value, str) and value and value != "null" and _is_storable(value) else None
+
+
+def _is_storable(value: str) -> bool:
+    """Say whether PostgreSQL can hold and index a text: no NUL, no half of a surrogate pair (JSON may hold both)."""
+    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        return False
+    return len(value.encode()) <= _MAX_TEXT_BYTES
+
+
+def _size(value: object) -> int:
+    found = int(str(value))
+    if not 0 <= found <= _MAX_BYTES:
+        raise ValueError(f"expected a size in bytes, got {found}")
+    return found
 
 
 def _time(value: object) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None
+    """Return an event's time, in UTC where it names no zone; None for one that is missing or cannot be read."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found

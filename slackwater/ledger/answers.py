@@ -1,7 +1,9 @@
-"""The shapes of the ledger's answers for people: frozen, JSON-able. The queries are in `status`."""
+"""The shapes of the ledger's answers for people: frozen, JSON-able. The queries are in `status` and `listings`."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+
+from slackwater.ledger.gaps import MissingRange
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
@@ -12,7 +14,8 @@ class QuarantinedObject:
 
     Attributes:
         entity: None when its key names none.
-        state: `quarantined`, or `superseded` for one overwritten before it was read.
+        state: `quarantined`; `superseded` for one overwritten before it was read; `discarded` for one given up.
+        message: What was wrong with it; of a discarded one, why it was given up.
         overwrites: Id of the object that had the same key before, if any.
         batch_id: Batch that went on without it, if one had it.
     """
@@ -103,12 +106,18 @@ class RefreshStatus:
 
 @dataclass(frozen=True)
 class LedgerStatus:
-    """The whole ledger at one moment."""
+    """The whole ledger at one moment.
+
+    Attributes:
+        unplaced: Quarantined objects whose key names no entity.
+        gaps: Source positions between known files that no file holds.
+    """
 
     entities: tuple[EntityStatus, ...]
     in_flight: InFlight
     unplaced: tuple[QuarantinedObject, ...]
     overwritten: tuple[OverwrittenKey, ...]
+    gaps: tuple[MissingRange, ...]
     rejected_messages: int
     last_refresh: RefreshStatus | None
 

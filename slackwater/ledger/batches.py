@@ -1,31 +1,20 @@
-"""Batches in the ledger: sealing, leases, landing, loading, what to emit again. Functions over an open transaction.
+"""Batches in the ledger: sealing, landing, loading, opening again. Functions over an open transaction.
 
 Every write of a lease holder compares state, owner and attempt in SQL; a stale holder gets `LeaseLost`. Time is the
-database's clock.
+database's clock. The leases are in `batch_leases`; which batches' events are to be sent, in `emissions`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from uuid import uuid4
 
 from psycopg.rows import class_row, dict_row
 
 from slackwater.clients.postgres import Connection
 from slackwater.errors import IllegalTransition, LeaseLost
-from slackwater.ledger import model
+from slackwater.ledger import model, object_days
+from slackwater.ledger.frontier import forget_floor
 from slackwater.ledger.journal import Change, Detail, record
 from slackwater.ledger.model import Batch, BatchLease, BatchObject, BatchState, ObjectState, Skipped, Subject
-
-
-@dataclass(frozen=True)
-class DueBatch:
-    """A batch whose event is to be sent (again); `emission` numbers the event, from 1."""
-
-    batch_id: str
-    entity: str
-    object_count: int
-    emission: int
-    is_first: bool
+from slackwater.ledger.object_days import ObjectDays
 
 
 def seal(connection: Connection, entity: str, object_ids: Sequence[str], *, actor: str) -> str | None:
@@ -64,47 +53,16 @@ def seal(connection: Connection, entity: str, object_ids: Sequence[str], *, acto
     return batch_id
 
 
-def claim(connection: Connection, batch_id: str, *, actor: str, lease_seconds: float) -> BatchLease | None:
-    """Take a batch's lease; None when it is loaded already or another live lease exists."""
-    owner = f"{actor}/{uuid4().hex[:12]}"
-    row = connection.execute(
-        "update ledger.batch set lease_owner = %(owner)s, attempt = attempt + 1, touched_at = clock_timestamp(),"
-        " leased_until = clock_timestamp() + make_interval(secs => %(seconds)s)"
-        " where batch_id = %(id)s and state <> 'loaded'"
-        " and (leased_until is null or leased_until < clock_timestamp()) returning attempt, state",
-        {"owner": owner, "seconds": lease_seconds, "id": batch_id},
-    ).fetchone()
-    return BatchLease(batch_id, owner, row[0], BatchState(row[1]), actor) if row else None
-
-
-def renew(connection: Connection, lease: BatchLease, *, lease_seconds: float) -> None:
-    """Extend a lease.
-
-    Raises:
-        LeaseLost: Somebody else holds it now.
-    """
-    found = connection.execute(
-        "update ledger.batch set leased_until = clock_timestamp() + make_interval(secs => %s)"
-        " where batch_id = %s and lease_owner = %s and attempt = %s and state <> 'loaded'",
-        (lease_seconds, lease.batch_id, lease.owner, lease.attempt),
-    )
-    if found.rowcount != 1:
-        raise LeaseLost(f"batch {lease.batch_id}: attempt {lease.attempt} of {lease.actor} lost its lease")
-
-
-def release(connection: Connection, lease: BatchLease, *, error: str | None = None) -> None:
-    """Give a lease back, keeping why the attempt failed; one that was lost meanwhile is no error."""
-    connection.execute(
-        "update ledger.batch set lease_owner = null, leased_until = null, touched_at = clock_timestamp(),"
-        " last_error = %s where batch_id = %s and lease_owner = %s and attempt = %s",
-        (error, lease.batch_id, lease.owner, lease.attempt),
-    )
-
-
 def mark_landed(
-    connection: Connection, lease: BatchLease, *, snapshot_id: int | None, row_count: int, skipped: Sequence[Skipped]
+    connection: Connection,
+    lease: BatchLease,
+    *,
+    snapshot_id: int | None,
+    row_count: int,
+    skipped: Sequence[Skipped],
+    days: ObjectDays,
 ) -> None:
-    """Record that the lake holds a batch, and set its bad objects aside in the same transaction.
+    """Record that the lake holds a batch, what its objects hold per event day, and set its bad objects aside.
 
     Raises:
         LeaseLost: Somebody else holds the batch now.
@@ -121,6 +79,7 @@ def mark_landed(
     detail: Detail = {"rows": row_count, "snapshot_id": snapshot_id, "attempt": lease.attempt, "skipped": len(skipped)}
     change = Change(Subject.BATCH, lease.batch_id, BatchState.SEALED, BatchState.LANDED, detail)
     record(connection, [change], actor=lease.actor)
+    object_days.write(connection, days)
     for item in skipped:
         _skip(connection, lease, item)
 
@@ -143,6 +102,60 @@ def mark_loaded(connection: Connection, lease: BatchLease, *, load_seq: int) -> 
     detail: Detail = {"load_seq": load_seq, "attempt": lease.attempt}
     change = Change(Subject.BATCH, lease.batch_id, BatchState.LANDED, BatchState.LOADED, detail)
     record(connection, [change], actor=lease.actor)
+
+
+def reopen(connection: Connection, batch_id: str, *, reason: str, actor: str) -> BatchState:
+    """Move a batch the lake does not hold any more back to `sealed`, due at once, and return the state it had.
+
+    A holder that works on it right now loses its lease. The event's number goes on, since the bus drops an event whose
+    id it has seen. A batch that was published stays so: the marts hold its rows; only the lake is filled again.
+
+    Args:
+        connection: Open transaction.
+        batch_id: A batch in state `landed` or `loaded`.
+        reason: Why, for the record.
+        actor: Who does it.
+
+    Raises:
+        IllegalTransition: There is no such batch, or it is sealed already.
+    """
+    row = connection.execute(
+        "select state, snapshot_id, load_seq from ledger.batch where batch_id = %s for update", (batch_id,)
+    ).fetchone()
+    if row is None:
+        raise IllegalTransition(f"batch {batch_id} is not in the ledger")
+    detail: Detail = {"reason": reason, "snapshot_id": row[1], "load_seq": row[2]}
+    record(connection, [Change(Subject.BATCH, batch_id, row[0], BatchState.SEALED, detail)], actor=actor)
+    connection.execute(
+        "update ledger.batch set state = 'sealed', snapshot_id = null, load_seq = null, landed_at = null,"
+        " loaded_at = null, lease_owner = null, leased_until = null, emitted_at = null,"
+        " touched_at = clock_timestamp(), last_error = %s where batch_id = %s",
+        (reason, batch_id),
+    )
+    return BatchState(row[0])
+
+
+def drive_again(connection: Connection, batch_id: str) -> BatchState:
+    """Make an unloaded batch's event due at once, taking away a lease that ran out; returns the batch's state.
+
+    Raises:
+        IllegalTransition: There is no such batch, it is loaded, or a live attempt works on it.
+    """
+    row = connection.execute(
+        "select state, leased_until >= clock_timestamp(), lease_owner from ledger.batch where batch_id = %s for update",
+        (batch_id,),
+    ).fetchone()
+    if row is None:
+        raise IllegalTransition(f"batch {batch_id} is not in the ledger")
+    if row[0] == BatchState.LOADED:
+        raise IllegalTransition(f"batch {batch_id} is loaded; what is left to do is a refresh's work")
+    if row[1]:
+        raise IllegalTransition(f"batch {batch_id} is being worked on by {row[2]}; it is driven again should that fail")
+    connection.execute(
+        "update ledger.batch set emitted_at = null, lease_owner = null, leased_until = null where batch_id = %s",
+        (batch_id,),
+    )
+    return BatchState(row[0])
 
 
 def batch(connection: Connection, batch_id: str) -> Batch | None:
@@ -171,42 +184,6 @@ def unloaded_counts(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def due_batches(connection: Connection, *, grace_seconds: float, is_first_only: bool = False) -> list[DueBatch]:
-    """Return the unloaded batches whose event is to be sent.
-
-    A batch is due when its event was never sent; when its holder died (the lease ran out after the last event); or when
-    nobody holds it and nothing happened for the grace, which doubles with every event sent, up to 16 times.
-
-    Args:
-        connection: Open transaction.
-        grace_seconds: How long a sent event is trusted.
-        is_first_only: Only those whose event was never sent.
-    """
-    with connection.cursor(row_factory=class_row(DueBatch)) as cursor:
-        cursor.execute(
-            "select batch_id, entity, object_count, emissions + 1 as emission, emissions = 0 as is_first"
-            " from ledger.batch where state <> 'loaded' and (emissions = 0 or not %(first_only)s) and ("
-            " (emissions = 0 and lease_owner is null)"
-            " or (leased_until < clock_timestamp() and coalesce(emitted_at <= leased_until, true))"
-            " or ((leased_until is null or leased_until < clock_timestamp())"
-            "  and greatest(emitted_at, touched_at) < clock_timestamp()"
-            "   - make_interval(secs => %(grace)s * power(2, least(greatest(emissions - 1, 0), 4)))))"
-            " order by sealed_at, batch_id",
-            {"first_only": is_first_only, "grace": grace_seconds},
-        )
-        return cursor.fetchall()
-
-
-def mark_emitted(connection: Connection, batch_id: str, *, emission: int) -> bool:
-    """Note that an event was sent; False when another process noted the same one before."""
-    changed = connection.execute(
-        "update ledger.batch set emissions = %s, emitted_at = clock_timestamp()"
-        " where batch_id = %s and emissions = %s - 1",
-        (emission, batch_id, emission),
-    )
-    return changed.rowcount == 1
-
-
 def _free_id(connection: Connection, entity: str, manifest: Sequence[str]) -> str:
     attempt = 0
     while True:
@@ -219,15 +196,19 @@ def _free_id(connection: Connection, entity: str, manifest: Sequence[str]) -> st
 def _skip(connection: Connection, lease: BatchLease, item: Skipped) -> None:
     is_overwritten = item.reason == ObjectState.SUPERSEDED
     state = ObjectState.SUPERSEDED if is_overwritten else ObjectState.QUARANTINED
-    connection.execute(
-        "update ledger.batch_object set is_skipped = true, reason = %s where batch_id = %s and object_id = %s",
+    changed = connection.execute(
+        "update ledger.batch_object set is_skipped = true, reason = %s"
+        " where batch_id = %s and object_id = %s and not is_skipped",
         (item.reason, lease.batch_id, item.object_id),
     )
+    if changed.rowcount == 0:
+        return  # an earlier landing set it aside; it may be in another batch by now
     connection.execute(
         "update ledger.object set state = %s, reason = %s, message = %s, changed_at = clock_timestamp()"
         " where object_id = %s and batch_id = %s",
         (state, item.reason, item.message, item.object_id, lease.batch_id),
     )
+    forget_floor(connection, item.object_id)
     detail: Detail = {"key": item.key, "reason": item.reason, "batch_id": lease.batch_id}
     record(connection, [Change(Subject.OBJECT, item.object_id, ObjectState.BATCHED, state, detail)], actor=lease.actor)
 

@@ -8,6 +8,9 @@ from psycopg.types.json import Jsonb
 from slackwater.clients.postgres import Connection
 from slackwater.ledger.model import Subject, require_legal
 
+_CHUNK = 10_000
+"""Rows of one statement; a rebuilt ledger writes its whole history at once."""
+
 Detail = Mapping[str, str | int | float | bool | None]
 
 
@@ -35,9 +38,22 @@ def record(connection: Connection, changes: Sequence[Change], *, actor: str) -> 
     """
     for change in changes:
         require_legal(change.subject, change.subject_id, change.from_state, change.to_state)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "insert into ledger.transition (subject, subject_id, from_state, to_state, actor, detail)"
-            " values (%s, %s, %s, %s, %s, %s)",
-            [(c.subject.value, c.subject_id, c.from_state, c.to_state, actor, Jsonb(dict(c.detail))) for c in changes],
-        )
+    for start in range(0, len(changes), _CHUNK):
+        _insert(connection, changes[start : start + _CHUNK], actor=actor)
+
+
+def _insert(connection: Connection, changes: Sequence[Change], *, actor: str) -> None:
+    connection.execute(
+        "insert into ledger.transition (subject, subject_id, from_state, to_state, actor, detail)"
+        " select subject, subject_id, from_state, to_state, %s, detail"
+        " from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[]) with ordinality"
+        " as c (subject, subject_id, from_state, to_state, detail, place) order by place",
+        (
+            actor,
+            [c.subject.value for c in changes],
+            [c.subject_id for c in changes],
+            [None if c.from_state is None else str(c.from_state) for c in changes],
+            [str(c.to_state) for c in changes],
+            [Jsonb(dict(c.detail)) for c in changes],
+        ),
+    )

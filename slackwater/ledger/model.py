@@ -15,17 +15,19 @@ from slackwater.errors import IllegalTransition
 class ObjectState(StrEnum):
     """Where one object version is.
 
-    `quarantined` is left by a retry or when the key is overwritten; `superseded` when the old content comes back.
+    `quarantined` is left by a retry, when the key is overwritten, or when somebody discards it with a reason;
+    `discarded` by a retry; `superseded` when the old content comes back.
     """
 
     SEEN = "seen"
     BATCHED = "batched"
     QUARANTINED = "quarantined"
     SUPERSEDED = "superseded"
+    DISCARDED = "discarded"
 
 
 class BatchState(StrEnum):
-    """Where a sealed batch is; `loaded` is its end."""
+    """Where a sealed batch is; `loaded` is its end, unless the lake is found without its rows (back to `sealed`)."""
 
     SEALED = "sealed"
     LANDED = "landed"
@@ -56,6 +58,7 @@ _LEGAL: dict[Subject, frozenset[tuple[str | None, str]]] = {
         {
             (None, ObjectState.SEEN),
             (None, ObjectState.QUARANTINED),
+            (None, ObjectState.BATCHED),  # a lost ledger rebuilt
             (ObjectState.SEEN, ObjectState.BATCHED),
             (ObjectState.SEEN, ObjectState.QUARANTINED),
             (ObjectState.SEEN, ObjectState.SUPERSEDED),
@@ -63,19 +66,26 @@ _LEGAL: dict[Subject, frozenset[tuple[str | None, str]]] = {
             (ObjectState.BATCHED, ObjectState.SUPERSEDED),
             (ObjectState.QUARANTINED, ObjectState.SEEN),
             (ObjectState.QUARANTINED, ObjectState.SUPERSEDED),
+            (ObjectState.QUARANTINED, ObjectState.DISCARDED),
+            (ObjectState.DISCARDED, ObjectState.SEEN),
             (ObjectState.SUPERSEDED, ObjectState.SEEN),
         }
     ),
     Subject.BATCH: frozenset(
         {
             (None, BatchState.SEALED),
+            (None, BatchState.LANDED),  # a lost ledger rebuilt
+            (None, BatchState.LOADED),
             (BatchState.SEALED, BatchState.LANDED),
             (BatchState.LANDED, BatchState.LOADED),
+            (BatchState.LANDED, BatchState.SEALED),  # the lake was rolled back
+            (BatchState.LOADED, BatchState.SEALED),
         }
     ),
     Subject.REFRESH: frozenset(
         {
             (None, RefreshState.BUILDING),
+            (None, RefreshState.PUBLISHED),  # a lost ledger rebuilt
             (RefreshState.BUILDING, RefreshState.TESTED),
             (RefreshState.BUILDING, RefreshState.REJECTED),
             (RefreshState.TESTED, RefreshState.PUBLISHED),

@@ -5,17 +5,32 @@ from collections.abc import Sequence
 from psycopg.rows import class_row
 
 from slackwater.clients.postgres import Connection
-from slackwater.errors import IllegalTransition
+from slackwater.errors import ConfigurationError, IllegalTransition
+from slackwater.ledger.frontier import forget_floor
 from slackwater.ledger.journal import Change, record
 from slackwater.ledger.model import ObjectState, OpenObject, SeenObject, Subject
+from slackwater.naming import ENTITIES
 
 _INSERT = """
 insert into ledger.object (
     object_id, bucket, key, etag, version_id, size_bytes, last_modified, entity, source_partition,
     first_position, last_position, epoch, state, reason, message)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+select * from unnest(
+    %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[],
+    %s::bigint[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[])
 on conflict (object_id) do nothing
 returning object_id
+"""
+"""One statement however many objects: one round trip, and the counts are kept once."""
+
+_WAITING = """
+select w.object_id, w.entity, w.size_bytes,
+    extract(epoch from clock_timestamp() - greatest(w.first_seen_at, w.changed_at))::float8 as age_seconds
+from unnest(%(entities)s::text[]) wanted cross join lateral (
+    select object_id, entity, size_bytes, first_seen_at, changed_at, key from ledger.object
+    where state = 'seen' and entity = wanted
+    order by greatest(first_seen_at, changed_at), key limit %(limit)s) w
+order by w.entity, greatest(w.first_seen_at, w.changed_at), w.key
 """
 
 _FORMER = """
@@ -54,16 +69,16 @@ def unknown_ids(connection: Connection, object_ids: Sequence[str]) -> set[str]:
     return set(object_ids) - {row[0] for row in rows}
 
 
-def open_objects(connection: Connection, entity: str | None = None) -> list[OpenObject]:
-    """Return the objects waiting for a batch, oldest first; of all entities when `entity` is None."""
+def open_objects(connection: Connection, entity: str | None = None, *, limit: int | None = None) -> list[OpenObject]:
+    """Return the objects waiting for a batch, oldest first.
+
+    Args:
+        connection: Open transaction.
+        entity: Only of this entity; None: of all.
+        limit: Most objects of one entity, >= 1; None: all of them.
+    """
     with connection.cursor(row_factory=class_row(OpenObject)) as cursor:
-        cursor.execute(
-            "select object_id, entity, size_bytes,"
-            " extract(epoch from clock_timestamp() - greatest(first_seen_at, changed_at))::float8 as age_seconds"
-            " from ledger.object where state = 'seen' and (%(entity)s::text is null or entity = %(entity)s)"
-            " order by entity, greatest(first_seen_at, changed_at), key",
-            {"entity": entity},
-        )
+        cursor.execute(_WAITING, {"entities": [entity] if entity else sorted(ENTITIES), "limit": limit})
         return cursor.fetchall()
 
 
@@ -87,23 +102,53 @@ def set_aside(
         " where object_id = %s",
         (to_state, reason, message, object_id),
     )
+    forget_floor(connection, object_id)
+
+
+def discard(connection: Connection, object_id: str, *, reason: str, actor: str) -> None:
+    """Give a quarantined object up: it counts as missing on purpose and the frontier passes its positions.
+
+    Args:
+        connection: Open transaction.
+        object_id: A quarantined object.
+        reason: Why, in the words of whoever decides; kept with the object and in its history.
+        actor: Who decides.
+
+    Raises:
+        IllegalTransition: It is unknown or not in quarantine.
+        ConfigurationError: The reason is empty.
+    """
+    if not reason.strip():
+        raise ConfigurationError(f"object {object_id} is not discarded without a reason")
+    row = connection.execute(
+        "select state, key, reason, message from ledger.object where object_id = %s for update", (object_id,)
+    ).fetchone()
+    if row is None or row[0] != ObjectState.QUARANTINED:
+        raise IllegalTransition(f"object {object_id} is not in quarantine; see `slackwater quarantine list`")
+    detail = {"key": row[1], "reason": reason, "was": row[2], "message": row[3]}
+    record(connection, [Change(Subject.OBJECT, object_id, row[0], ObjectState.DISCARDED, detail)], actor=actor)
+    connection.execute(
+        "update ledger.object set state = 'discarded', message = %s, changed_at = clock_timestamp()"
+        " where object_id = %s",
+        (reason, object_id),
+    )
 
 
 def reopen(connection: Connection, object_id: str, *, actor: str) -> str:
-    """Move a quarantined object back to `seen` and return its entity.
+    """Move a quarantined or discarded object back to `seen` and return its entity.
 
     Raises:
-        IllegalTransition: It is unknown, not quarantined, or its key names no entity or positions.
+        IllegalTransition: It is unknown, in neither state, or its key names no entity or positions.
     """
     row = connection.execute(
         "select state, entity, first_position, key, reason from ledger.object where object_id = %s for update",
         (object_id,),
     ).fetchone()
-    if row is None or row[0] != ObjectState.QUARANTINED:
+    if row is None or row[0] not in {ObjectState.QUARANTINED, ObjectState.DISCARDED}:
         raise IllegalTransition(f"object {object_id} is not in quarantine; see `slackwater quarantine list`")
     state, entity, first_position, key, reason = row
     if entity is None or first_position is None:
-        raise IllegalTransition(f"object {object_id} ({key}) stays quarantined as {reason}: put it under a valid key")
+        raise IllegalTransition(f"object {object_id} ({key}) stays {state} as {reason}: put it under a valid key")
     record(connection, [Change(Subject.OBJECT, object_id, state, ObjectState.SEEN, {"was": reason})], actor=actor)
     connection.execute(
         "update ledger.object set state = 'seen', batch_id = null, reason = null, message = null,"
@@ -145,13 +190,8 @@ def _touch(connection: Connection, object_ids: list[str], *, actor: str) -> set[
 def _insert(connection: Connection, items: Sequence[SeenObject]) -> list[SeenObject]:
     if not items:
         return []
-    new: set[str] = set()
-    with connection.cursor() as cursor:
-        cursor.executemany(_INSERT, [_row(item) for item in items], returning=True)
-        while True:
-            new.update(row[0] for row in cursor.fetchall())
-            if not cursor.nextset():
-                break
+    columns = [list(column) for column in zip(*(_row(item) for item in items), strict=True)]
+    new = {row[0] for row in connection.execute(_INSERT, columns).fetchall()}
     return [item for item in items if item.object_id in new]
 
 
@@ -159,7 +199,7 @@ def _row(item: SeenObject) -> tuple[object, ...]:
     return (
         item.object_id, item.bucket, item.key, item.etag, item.version_id, item.size_bytes, item.last_modified,
         item.entity, item.source_partition, item.first_position, item.last_position, item.epoch,
-        _first_state(item), item.reason, item.message,
+        _first_state(item).value, item.reason, item.message,
     )  # fmt: skip
 
 

@@ -13,16 +13,12 @@ from psycopg.types.json import Jsonb
 
 from slackwater.clients.postgres import Connection
 from slackwater.errors import IllegalTransition, LeaseLost
+from slackwater.ledger.frontier import advance_floors
 from slackwater.ledger.journal import Change, Detail, record
 from slackwater.ledger.model import LedgerRefresh, RefreshLease, RefreshState, Subject
 
-_UNPUBLISHED = """
-select b.batch_id from ledger.batch b
-where b.state = 'loaded'
-  and not exists (
-    select 1 from ledger.refresh_batch m join ledger.refresh r using (refresh_id)
-    where m.batch_id = b.batch_id and r.state = 'published' and r.mart_set = %(mart_set)s)
-"""
+_UNPUBLISHED = "select b.batch_id from ledger.batch b where b.state = 'loaded' and b.published_in is null"
+"""There is one set of marts (`naming.MART_SET`): what it published is published."""
 
 _LAST_IF_REJECTED = """
 select refresh_id from (
@@ -76,7 +72,7 @@ def is_due(connection: Connection, mart_set: str) -> bool:
     """Say whether a refresh is open or would have something new to publish."""
     if _open_refresh(connection, mart_set) is not None:
         return True
-    batch_ids = {row[0] for row in connection.execute(_UNPUBLISHED, {"mart_set": mart_set}).fetchall()}
+    batch_ids = {row[0] for row in connection.execute(_UNPUBLISHED).fetchall()}
     return bool(batch_ids - _rejected_set(connection, mart_set))
 
 
@@ -152,7 +148,7 @@ def start(
         return left_open
     rows = connection.execute(
         _UNPUBLISHED + " and b.load_seq <= (%(bounds)s::jsonb ->> b.entity)::bigint order by b.batch_id",
-        {"mart_set": lease.mart_set, "bounds": Jsonb(dict(bounds))},
+        {"bounds": Jsonb(dict(bounds))},
     ).fetchall()
     batch_ids = tuple(row[0] for row in rows)
     rejected = set() if is_forced else _rejected_set(connection, lease.mart_set)
@@ -207,6 +203,18 @@ def mark(
         f" report = coalesce(%s, report), {time_column} = clock_timestamp() where refresh_id = %s",
         (to_state, publication_id, Jsonb(list(reasons)), report, refresh_id),
     )
+    if to_state == RefreshState.PUBLISHED:
+        note_published(connection, [refresh_id])
+
+
+def note_published(connection: Connection, refresh_ids: Sequence[str]) -> None:
+    """Tell the batches of published refreshes, and note how far their partitions are settled now."""
+    connection.execute(
+        "update ledger.batch b set published_in = m.refresh_id from ledger.refresh_batch m"
+        " where m.refresh_id = any(%s) and b.batch_id = m.batch_id and b.published_in is null",
+        (list(refresh_ids),),
+    )
+    advance_floors(connection)
 
 
 def refresh(connection: Connection, refresh_id: str) -> LedgerRefresh | None:

@@ -7,14 +7,14 @@ Thin on purpose: connections and transactions are here, the SQL is in `objects`,
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from pydantic import SecretStr
 
 from slackwater.clients.postgres import Connection, Sessions
 from slackwater.errors import ConfigurationError
-from slackwater.ledger import batches, frontier, objects, refreshes
-from slackwater.ledger.batches import DueBatch
+from slackwater.ledger import batch_leases, batches, emissions, frontier, objects, refreshes
+from slackwater.ledger.emissions import DueBatch
 from slackwater.ledger.model import (
     Batch,
     BatchLease,
@@ -26,9 +26,11 @@ from slackwater.ledger.model import (
     SeenObject,
     Skipped,
 )
+from slackwater.ledger.object_days import ObjectDays
 from slackwater.ledger.renewal import renewing
 
 Lease = BatchLease | RefreshLease
+_NO_DAYS: ObjectDays = MappingProxyType({})
 
 
 class Ledger:
@@ -120,7 +122,7 @@ class Ledger:
     def claim_batch(self, batch_id: str, *, actor: str) -> BatchLease | None:
         """Take a batch's lease; None when it is loaded or another live lease exists."""
         with self.transaction() as connection:
-            return batches.claim(connection, batch_id, actor=actor, lease_seconds=self._lease_seconds)
+            return batch_leases.claim(connection, batch_id, actor=actor, lease_seconds=self._lease_seconds)
 
     def batch(self, batch_id: str) -> Batch:
         """Read a batch with its manifest.
@@ -135,11 +137,19 @@ class Ledger:
         return found
 
     def mark_landed(
-        self, lease: BatchLease, *, snapshot_id: int | None, row_count: int, skipped: Sequence[Skipped] = ()
+        self,
+        lease: BatchLease,
+        *,
+        snapshot_id: int | None,
+        row_count: int,
+        skipped: Sequence[Skipped] = (),
+        days: ObjectDays = _NO_DAYS,
     ) -> None:
-        """Record that the lake holds a batch, and set its bad objects aside."""
+        """Record that the lake holds a batch, what its objects hold per day, and set its bad objects aside."""
         with self.transaction() as connection:
-            batches.mark_landed(connection, lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped)
+            batches.mark_landed(
+                connection, lease, snapshot_id=snapshot_id, row_count=row_count, skipped=skipped, days=days
+            )
 
     def mark_loaded(self, lease: BatchLease, *, load_seq: int) -> None:
         """Record that the warehouse holds a batch; ends the lease."""
@@ -154,12 +164,12 @@ class Ledger:
     def due_batches(self, *, grace_seconds: float, is_first_only: bool = False) -> list[DueBatch]:
         """Return batches whose event is to be sent (again)."""
         with self.transaction() as connection:
-            return batches.due_batches(connection, grace_seconds=grace_seconds, is_first_only=is_first_only)
+            return emissions.due_batches(connection, grace_seconds=grace_seconds, is_first_only=is_first_only)
 
     def mark_emitted(self, batch_id: str, *, emission: int) -> bool:
         """Note that an event was sent."""
         with self.transaction() as connection:
-            return batches.mark_emitted(connection, batch_id, emission=emission)
+            return emissions.mark_emitted(connection, batch_id, emission=emission)
 
     # leases of both kinds
 
@@ -167,14 +177,14 @@ class Ledger:
         """Extend a lease; raises `LeaseLost` when somebody else holds it."""
         with self.transaction() as connection:
             if isinstance(lease, BatchLease):
-                batches.renew(connection, lease, lease_seconds=self._lease_seconds)
+                batch_leases.renew(connection, lease, lease_seconds=self._lease_seconds)
             else:
                 refreshes.renew(connection, lease, lease_seconds=self._lease_seconds)
 
     def release(self, lease: BatchLease, *, error: str | None = None) -> None:
         """Give a batch back, keeping why the attempt failed."""
         with self.transaction() as connection:
-            batches.release(connection, lease, error=error)
+            batch_leases.release(connection, lease, error=error)
 
     @contextmanager
     def renewing(self, lease: Lease) -> Iterator[Callable[[], None]]:

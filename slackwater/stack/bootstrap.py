@@ -36,6 +36,7 @@ def apply_stores(profile: Profile) -> None:
     systems = Systems.from_environment(slackwater_environment(profile) | tuning_overrides())
     ensure_databases(profile.postgres_uri("postgres"), DATABASES)
     ensure_ledger(systems.ledger)
+    require_full_sweep(systems.ledger)
     ensure_landing(systems.s3, systems.landing)
     ensure_lake(systems.lake, systems.s3)
     ensure_shop(systems.shop)
@@ -45,19 +46,9 @@ def apply_stores(profile: Profile) -> None:
 
 def ensure_landing(s3: S3Settings, landing: LandingSettings) -> None:
     """Bring the landing bucket, its queue, the dead-letter queue and the notification in line."""
-    from slackwater.clients.s3 import ObjectStore
-    from slackwater.clients.sqs import Queue
+    from slackwater.landing.wiring import Wiring
 
-    store = ObjectStore(s3)
-    store.ensure_bucket(landing.bucket)
-    dead_letter_arn = Queue(s3, landing.dead_letter_queue_name).ensure()
-    queue_arn = Queue(s3, landing.queue_name).ensure(
-        dead_letter_arn=dead_letter_arn,
-        max_receive_count=landing.max_receive_count,
-        visibility_timeout_seconds=landing.visibility_timeout_seconds,
-        allow_from_bucket=landing.bucket,
-    )
-    store.ensure_notification(landing.bucket, landing.prefix, queue_arn)
+    Wiring.of(s3, landing).ensure()
 
 
 def ensure_lake(lake: LakeSettings, s3: S3Settings) -> None:
@@ -75,6 +66,15 @@ def ensure_ledger(ledger: LedgerSettings) -> None:
     from slackwater.ledger.migrations import upgrade
 
     upgrade(ledger.dsn.get_secret_value())
+
+
+def require_full_sweep(ledger: LedgerSettings) -> None:
+    """Have the next sweep list everything: a store was started, and events may have been lost with it."""
+    from slackwater.ledger import folders
+    from slackwater.ledger.store import Ledger
+
+    with Ledger(ledger.dsn) as opened, opened.transaction() as connection:
+        folders.require_full_sweep(connection)
 
 
 def ensure_shop(shop: ShopSettings) -> None:
@@ -171,15 +171,17 @@ def tuning_overrides() -> dict[str, str]:
 def sweep_landing(systems: Systems) -> str:
     """List the landing prefix, record what no event announced, drive stuck work; return the sweep's report as text."""
     from slackwater.clients.events import EventBus
-    from slackwater.clients.s3 import ObjectStore
+    from slackwater.clients.iceberg import Lake
     from slackwater.landing.sweep import sweep
+    from slackwater.landing.wiring import Wiring
     from slackwater.ledger.store import Ledger
+    from slackwater.recovery.lost_ledger import refuse_lost_ledger
 
     with (
         Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds) as ledger,
         EventBus(systems.events) as bus,
     ):
-        report = sweep(
-            ledger=ledger, store=ObjectStore(systems.s3), bus=bus, settings=systems.landing, actor="stack.keeper"
-        )
+        refuse_lost_ledger(ledger, Lake(systems.lake, systems.s3))
+        wiring = Wiring.of(systems.s3, systems.landing)
+        report = sweep(ledger=ledger, wiring=wiring, bus=bus, actor="stack.keeper")
     return str(report)

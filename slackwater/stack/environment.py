@@ -10,7 +10,14 @@ LAKE_BUCKET = "slackwater-lake"
 S3_ACCESS_KEY = "slackwater"
 SNOWFLAKE_USER = "SLACKWATER"
 CLICKHOUSE_USER = "default"
-TUNING_PREFIXES = ("SLACKWATER_LANDING_BATCH_", "SLACKWATER_LEDGER_LEASE_", "SLACKWATER_LAKE_TARGET_")
+TUNING_PREFIXES = (
+    "SLACKWATER_LANDING_BATCH_",
+    "SLACKWATER_LANDING_VISIBILITY_",
+    "SLACKWATER_LEDGER_LEASE_",
+    "SLACKWATER_LAKE_TARGET_",
+    "SLACKWATER_REFRESH_",
+    "SLACKWATER_FAULTS_",
+)
 """Variables of the user's environment that reach the services; all others are the stack's own."""
 
 

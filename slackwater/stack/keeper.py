@@ -3,6 +3,9 @@
 An emulator that was killed forgets queues, notifications and stages; the supervisor restarts it, and this program sees
 the new process, applies the bootstrap again and starts a full sweep, so that files which arrived in between are found.
 The work itself runs in a short-lived process (`bootstrap_once.py`), so that the keeper stays small.
+
+Once a minute it also starts a pass of the run reconciler. The sweep does the same, but the sweep is a run and needs a
+slot: when runs died together with their worker and hold every slot, nothing inside Prefect could free them.
 """
 
 import json
@@ -21,6 +24,7 @@ from slackwater.stack.programs import STORES
 
 _POLL_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
+_RUNS_EVERY_SECONDS = 60.0
 
 
 def main() -> None:
@@ -33,9 +37,11 @@ def main() -> None:
     place = postgres.recorded_place(home)
     applied: Mapping[str, int] = {}
     failures = 0
+    runs = RunsWatch()
     while True:
         try:
-            living = store_processes(remote.processes())
+            states = remote.processes()
+            living = store_processes(states)
         except SlackwaterError as exc:
             print(f"supervisor: {exc}", flush=True)
             time.sleep(_POLL_SECONDS)
@@ -43,7 +49,25 @@ def main() -> None:
         if living != applied and are_ready(profile, living, place=place):
             applied, failures = (living, 0) if _apply(home, living) else ({}, failures + 1)
             time.sleep(min(_LONGEST_PAUSE_SECONDS, 2.0**failures) if failures else 0)
+        if living == applied and "prefect" in states:
+            runs.start_when_due()
         time.sleep(_POLL_SECONDS)
+
+
+class RunsWatch:
+    """Starts a pass of the run reconciler now and then, one at a time, and does not wait for it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._next_at = time.monotonic() + _RUNS_EVERY_SECONDS
+
+    def start_when_due(self) -> None:
+        """Start a pass when the last one has ended and its time has come."""
+        is_running = self._process is not None and self._process.poll() is None
+        if is_running or time.monotonic() < self._next_at:
+            return
+        self._next_at = time.monotonic() + _RUNS_EVERY_SECONDS
+        self._process = subprocess.Popen([sys.executable, "-m", "slackwater.runs"])
 
 
 def store_processes(states: Mapping[str, supervisor.ProcessState]) -> dict[str, int]:

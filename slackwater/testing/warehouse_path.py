@@ -18,6 +18,7 @@ import pyarrow as pa
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse
 from slackwater.entities.model import changelog_schema, load_entity
+from slackwater.lake.event_days import rows_per_object_day
 from slackwater.ledger.model import BatchLease, RefreshLease, SeenObject, object_id
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET
@@ -60,7 +61,8 @@ class WarehousePath:
         snapshot_id = None
         if changes:
             snapshot_id = self.lake.append_batch_rows(entity, rows, batch_id=batch_id).snapshot_id
-        self.ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=len(changes))
+        days = rows_per_object_day(rows)
+        self.ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=len(changes), days=days)
         self.ledger.release(lease)
         return batch_id
 

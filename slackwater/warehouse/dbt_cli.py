@@ -7,6 +7,7 @@ folder. A failed test's compiled SQL is kept, so that the failing keys can be se
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -67,6 +68,14 @@ class NodeResult:
     seconds: float
     message: str
     compiled_sql: str | None
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of dbt; its id is in dbt's logs and on the queries dbt sends."""
+
+    invocation_id: str
+    ended_at: datetime
 
 
 def run_arguments(
@@ -133,9 +142,20 @@ class _Node(BaseModel):
     compiled_code: str | None = None
 
 
+class _Metadata(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    invocation_id: str
+    generated_at: datetime
+
+
 class _RunResults(BaseModel):
     model_config = ConfigDict(extra="ignore")
     results: list[_Node]
+
+
+class _RunHead(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    metadata: _Metadata
 
 
 def read_run_results(path: Path) -> tuple[NodeResult, ...]:
@@ -157,6 +177,19 @@ def read_run_results(path: Path) -> tuple[NodeResult, ...]:
     except ValidationError as exc:
         raise TerminalError(f"{path} is not a result file of dbt: {exc.error_count()} problems") from exc
     return tuple(_result(node) for node in parsed.results)
+
+
+def read_invocation(path: Path) -> Invocation:
+    """Read which invocation of dbt wrote a `run_results.json`.
+
+    Raises:
+        TerminalError: The file is missing or is not a result of dbt.
+    """
+    try:
+        found = _RunHead.model_validate_json(path.read_bytes()).metadata
+    except (FileNotFoundError, ValidationError) as exc:
+        raise TerminalError(f"{path} does not say which invocation of dbt wrote it") from exc
+    return Invocation(found.invocation_id, found.generated_at)
 
 
 def _result(node: _Node) -> NodeResult:

@@ -5,6 +5,8 @@ dbt creates `STAGING` and `CANDIDATE` tables; everything else is created here. N
 entity and the row that says which publication is current.
 """
 
+from collections.abc import Sequence
+
 from slackwater.clients.snowflake import Warehouse, quote_identifier, quote_text
 from slackwater.entities.ddl import snowflake_raw_ddl
 from slackwater.entities.model import all_entities
@@ -31,11 +33,11 @@ OPS_TABLES: tuple[str, ...] = (
     # changes no byte there.
     """create table if not exists OPS.MART_LOCK (
         mart_set varchar not null, lock_seq number(38,0) not null)""",
-    # One row per loaded batch.
+    # One row per loaded batch; query_id is the INSERT's into raw, null for a batch without rows.
     """create table if not exists OPS.LOAD_HISTORY (
         batch_id varchar not null, entity varchar not null, load_seq number(38,0) not null,
         rows_expected number(38,0) not null, rows_loaded number(38,0) not null, attempt number(38,0) not null,
-        loaded_at timestamp_ntz(6) not null, actor varchar not null)""",
+        loaded_at timestamp_ntz(6) not null, actor varchar not null, query_id varchar)""",
     # One row per refresh; refresh_seq gives their order.
     """create table if not exists OPS.REFRESH (
         refresh_id varchar not null, refresh_seq number(38,0) not null, mart_set varchar not null,
@@ -51,6 +53,18 @@ OPS_TABLES: tuple[str, ...] = (
         refresh_id varchar not null, check_name varchar not null, layer varchar, dataset varchar, column_name varchar,
         outcome varchar not null, severity varchar, measured varchar, threshold varchar, message varchar,
         failing_keys varchar, files varchar, checked_at timestamp_ntz(6) not null)""",
+    # One row per entity and event day (UTC date of __source_ts_ms). source_rows and clickhouse_rows: null when not
+    # known. reasons: why the day is not final. computed_at: when the row last changed.
+    """create table if not exists OPS.COMPLETENESS (
+        entity varchar not null, day date not null, source_rows number(38,0), landed_rows number(38,0) not null,
+        lake_rows number(38,0) not null, raw_rows number(38,0) not null, published_rows number(38,0) not null,
+        clickhouse_rows number(38,0), missing_positions number(38,0) not null, quarantined_rows number(38,0) not null,
+        discarded_rows number(38,0) not null, expected_rows number(38,0) not null, percent number(5,2) not null,
+        is_final boolean not null, reasons varchar not null, computed_at timestamp_ntz(6) not null,
+        refresh_id varchar)""",
+    # One row per mart set: when OPS.COMPLETENESS was last computed; its update serialises who writes there.
+    """create table if not exists OPS.COMPLETENESS_CLOCK (
+        mart_set varchar not null, runs number(38,0) not null, computed_at timestamp_ntz(6), refresh_id varchar)""",
 )
 
 PUBLICATION_TABLES: tuple[str, ...] = (
@@ -85,11 +99,13 @@ def ensure_warehouse(warehouse: Warehouse, *, lake: LakeSettings, s3: S3Settings
     warehouse.execute_many([f"create schema if not exists {quote_identifier(schema)}" for schema in SCHEMAS])
     warehouse.execute_many([snowflake_raw_ddl(entity) for entity in all_entities()])
     warehouse.execute_many([*OPS_TABLES, *PUBLICATION_TABLES])
+    _ensure_columns(warehouse, SCHEMA_OPS, "LOAD_HISTORY", (("query_id", "varchar"),))
     for mart in load_marts():
         _ensure_mart(warehouse, mart)
     for entity in ENTITIES:
         warehouse.execute(_missing_row("OPS.LOAD_LOCK", "entity", "next_load_seq", 1), (entity,))
     warehouse.execute(_missing_row("OPS.MART_LOCK", "mart_set", "lock_seq", 0), (MART_SET,))
+    warehouse.execute(_missing_row("OPS.COMPLETENESS_CLOCK", "mart_set", "runs", 0), (MART_SET,))
     warehouse.execute(_missing_row("MARTS.PUBLICATION_CURRENT", "mart_set", "publication_seq", 0), (MART_SET,))
     warehouse.execute(stage_ddl(warehouse.settings, lake=lake, s3=s3))
 
@@ -131,14 +147,20 @@ def mart_ddl(mart: Mart) -> str:
 def _ensure_mart(warehouse: Warehouse, mart: Mart) -> None:
     """Create a published mart, or add the columns its contract gained (null until the next publication)."""
     warehouse.execute(mart_ddl(mart))
+    _ensure_columns(warehouse, SCHEMA_MARTS, mart.name, mart.columns)
+
+
+def _ensure_columns(warehouse: Warehouse, schema: str, table: str, columns: Sequence[tuple[str, str]]) -> None:
+    """Add the columns a table lacks, null in its rows; an older version of this project may have made it."""
     rows = warehouse.query(
         "select column_name from information_schema.columns where table_schema = ? and table_name = ?",
-        (SCHEMA_MARTS, mart.name.upper()),
+        (schema, table.upper()),
     )
     present = {str(name).lower() for (name,) in rows}
-    for name, data_type in mart.columns:
+    for name, data_type in columns:
         if name.lower() not in present:
-            warehouse.execute(f"alter table {mart.published_table} add column {quote_identifier(name)} {data_type}")
+            target = quote_identifier(f"{schema}.{table}")
+            warehouse.execute(f"alter table {target} add column {quote_identifier(name)} {data_type}")
 
 
 def _ensure_database(warehouse: Warehouse) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from slackwater.checkpoints import Checkpoint, reached
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.entities.ddl import SNOWFLAKE_TYPES
@@ -88,6 +89,7 @@ def load_batch(
         loaded = _Loaded(batch.load_seq, batch.row_count or 0, was_already_loaded=True)
     else:
         loaded = _load(batch, lake=lake, warehouse=warehouse, attempt=lease.attempt, actor=actor, sleep=sleep)
+        reached(Checkpoint.AFTER_LOAD)
         ledger.mark_loaded(lease, load_seq=loaded.load_seq)
     return LoadResult(
         batch_id=batch_id,
@@ -114,6 +116,7 @@ def _load(
     try:
         if batch.row_count:
             copy_batch_files(entity, batch.id, lake=lake, warehouse=warehouse, table=table)
+        reached(Checkpoint.AFTER_COPY)
         return insert_once(
             warehouse,
             entity,
@@ -202,7 +205,10 @@ def _insert_transaction(
         if number is None:
             raise TerminalError(f"OPS.LOAD_LOCK has no row for {entity.name}; run `slackwater stack up`")
         load_seq = int(str(number))
-        inserted = warehouse.execute(insert_sql(entity, table), (load_seq, batch_id)) if expected else 0
+        inserted, query_id = 0, None
+        if expected:
+            inserted = warehouse.execute(insert_sql(entity, table), (load_seq, batch_id))
+            query_id = warehouse.last_query_id
         if inserted != expected:
             raise LoadMismatch(
                 f"batch {batch_id} of {entity.name}: the manifest promises {expected} rows, the lake's files gave"
@@ -210,9 +216,10 @@ def _insert_transaction(
             )
         warehouse.execute(
             "insert into OPS.LOAD_HISTORY (batch_id, entity, load_seq, rows_expected, rows_loaded, attempt, loaded_at,"
-            " actor) select ?, ?, ?, ?, ?, ?, sysdate(), ?",
-            (batch_id, entity.name, load_seq, expected, inserted, attempt, actor),
+            " actor, query_id) select ?, ?, ?, ?, ?, ?, sysdate(), ?, ?",
+            (batch_id, entity.name, load_seq, expected, inserted, attempt, actor, query_id),
         )
+        reached(Checkpoint.INSIDE_LOAD_TRANSACTION)
     return _Loaded(load_seq, inserted, was_already_loaded=False)
 
 

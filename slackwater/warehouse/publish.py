@@ -7,6 +7,7 @@ writes to `MARTS`. Rejecting is a fact of the ledger only: `MARTS` is not touche
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slackwater.checkpoints import Checkpoint, reached
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.errors import IllegalTransition, LeaseLost
 from slackwater.ledger.model import RefreshLease, RefreshState
@@ -66,7 +67,9 @@ def publish(
     state = ledger.refresh(refresh.refresh_id).state
     if state not in {RefreshState.TESTED, RefreshState.PUBLISHED}:
         raise IllegalTransition(f"refresh {refresh.refresh_id} is {state}, expected tested: only the gate opens marts")
+    reached(Checkpoint.BEFORE_PUBLISH)
     publication = write_publication(warehouse, refresh, marts=load_marts() if marts is None else marts)
+    reached(Checkpoint.AFTER_PUBLISH)
     if state is RefreshState.TESTED:
         ledger.mark_published(lease, refresh.refresh_id, publication_id=publication.publication_id)
     return publication

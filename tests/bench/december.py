@@ -16,7 +16,7 @@ from itertools import islice
 from memory import MemoryWatch, Peaks
 from stacks import REPOSITORY, BenchStack
 
-from slackwater.ledger.status import list_batches
+from slackwater.ledger.listings import list_batches
 from slackwater.replay.files import FileForm, SliceBy, landing_file, time_slices
 from slackwater.replay.run import plan_sample
 from slackwater.replay.synthetic import DAY_US

@@ -8,6 +8,8 @@ Measurements (all by default):
   ingest    one batch of 1,000,000 order lines, append and load
   december  the December replay until it is published; memory of the whole stack meanwhile
   burst     1,000 small files at once (after december, on the same stack)
+  bridge    a stream of events; memory with 100,000 objects waiting
+  sweep     a landing bucket of 100,000 objects
 """
 
 import argparse
@@ -20,20 +22,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
+from bridge_speed import measure_bridge, measure_outstanding
 from december import measure_burst, measure_december
 from ingest import measure_ingest
 from machine import read_machine
 from memory import Peaks
 from results import Figure, render
 from stacks import REPOSITORY, BenchStack, bench_stack
+from sweep_speed import measure_sweep
 
 from slackwater.stack.programs import STORES
 
-NAMES = ("units", "ingest", "december", "burst")
+NAMES = ("units", "ingest", "december", "burst", "bridge", "sweep")
 UNIT_MARKERS = "not slow and not spark and not integration and not e2e and not contract"
 BATCH_ROWS = 1_000_000
 BATCH_OBJECTS = 20
 BURST_OBJECTS = 1_000
+STREAMED_OBJECTS = 20_000
+OUTSTANDING_OBJECTS = 100_000
+SWEPT_OBJECTS = 100_000
+BRIDGE_BUDGET_SECONDS = STREAMED_OBJECTS / 300
 GB = 1e9
 
 Say = Callable[[str], None]
@@ -85,7 +93,48 @@ def measure(names: Sequence[str], *, say: Say) -> list[Figure]:
             if "burst" in names:
                 say(f"a burst of {BURST_OBJECTS:,} files ...")
                 figures += burst_figures(stack)
+    if "bridge" in names:
+        with bench_stack(services=STORES) as stack:
+            say(f"{STREAMED_OBJECTS:,} events through the bridge ...")
+            figures += bridge_figures(stack)
+    if "sweep" in names:
+        with bench_stack(services=STORES) as stack:
+            say(f"sweeps over {SWEPT_OBJECTS:,} objects ...")
+            figures += sweep_figures(stack)
     return figures
+
+
+def bridge_figures(stack: BenchStack) -> list[Figure]:
+    """Stream events, then let a bridge start over many waiting objects."""
+    streamed = measure_bridge(stack, objects=STREAMED_OBJECTS)
+    waited = measure_outstanding(stack, objects=OUTSTANDING_OBJECTS)
+    note = (
+        f"{streamed.objects_per_second:.0f} objects/s, {streamed.batches} batches; CPU-s: bridge"
+        f" {streamed.bridge_cpu:.1f}, PostgreSQL {streamed.postgres_cpu:.1f}, emulator {streamed.emulator_cpu:.1f}"
+    )
+    growth = waited.peak_rss_bytes - streamed.peak_rss_bytes
+    return [
+        figure(f"bridge, {STREAMED_OBJECTS:,} objects", "s", streamed.seconds, BRIDGE_BUDGET_SECONDS, note=note),
+        figure("bridge, greatest RSS", "MB", streamed.peak_rss_bytes / 1e6, None),
+        figure(
+            f"the same with {OUTSTANDING_OBJECTS:,} objects waiting",
+            "MB",
+            waited.peak_rss_bytes / 1e6,
+            None,
+            note=f"{growth / 1e6:+.1f} MB; all sealed after {waited.seconds:.0f} s",
+        ),
+    ]
+
+
+def sweep_figures(stack: BenchStack) -> list[Figure]:
+    """Sweep a large bucket three times."""
+    found = measure_sweep(stack, objects=SWEPT_OBJECTS)
+    parts = (
+        (f"sweep of {SWEPT_OBJECTS:,} unknown objects, recorded and sealed", found.first, 60),
+        ("full sweep, all of them known", found.full, 60),
+        ("recent sweep, nothing recent", found.recent, None),
+    )
+    return [figure(name, "s", cost.wall, budget, note=cost.cpu_line) for name, cost, budget in parts]
 
 
 def unit_figures() -> list[Figure]:

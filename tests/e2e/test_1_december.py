@@ -5,7 +5,7 @@ from world import World
 
 from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.snowflake import Warehouse
-from slackwater.ledger.status import list_batches
+from slackwater.ledger.listings import list_batches
 from slackwater.reconciliation.run import reconcile
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,7 @@ from world import Row, World
 from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.snowflake import Warehouse
 from slackwater.commands.waiting import wait_until_quiet
-from slackwater.ledger.status import list_batches
+from slackwater.ledger.listings import list_batches
 from slackwater.reconciliation.run import reconcile
 from slackwater.replay.report import ReplayReport
 

@@ -96,7 +96,7 @@ def test_the_files_of_a_batch_are_found_after_later_appends(bench):
         assert tuple(files) == result.data_files
         assert len(files) == 2
     assert len({name for result in results for name in result.data_files}) == 8
-    with pytest.raises(StoreRejected, match="no snapshot"):
+    with pytest.raises(StoreRejected, match="holds no row"):
         bench.lake.files_of_batch("orders", "unknown")
 
 

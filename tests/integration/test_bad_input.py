@@ -9,6 +9,7 @@ import pytest
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.s3 import ObjectStore
 from slackwater.entities.model import CDC_COLUMNS, load_entity
+from slackwater.ledger import listings
 from slackwater.ledger import status as answers
 from slackwater.ledger.store import Ledger
 from slackwater.testing.landing_files import LandingFile, parquet_bytes
@@ -75,14 +76,14 @@ def test_a_bad_file_is_quarantined_by_name_and_its_neighbours_land(bench, case):
     (orders,) = [item for item in answers.status(bench.ledger).entities if item.entity == "orders"]
     assert orders.quarantined == (f"{BAD.key()}: {case.reason}",)
     assert orders.objects == {"batched": 2, "quarantined": 1}
-    (named,) = answers.list_quarantine(bench.ledger, entity="orders")
+    (named,) = listings.list_quarantine(bench.ledger, entity="orders")
     assert named.message
     assert named.batch_id == batch_id
 
 
 def test_an_empty_object_is_quarantined_at_once_and_never_opened(bench):
     object_id = bench.put(BAD.key(), b"")
-    assert [item.reason for item in answers.list_quarantine(bench.ledger)] == ["empty"]
+    assert [item.reason for item in listings.list_quarantine(bench.ledger)] == ["empty"]
     assert bench.ledger.seal("orders", [object_id], actor="test") is None
 
 
@@ -101,7 +102,7 @@ def test_a_file_without_rows_whose_name_says_so_lands(bench):
     ids = [bench.put_file(BEFORE), bench.put_file(nothing)]
     done = bench.append(bench.seal("orders", *ids))
     assert (done.row_count, done.skipped) == (3, ())
-    assert answers.list_quarantine(bench.ledger) == ()
+    assert listings.list_quarantine(bench.ledger) == ()
 
 
 def test_a_delete_with_only_the_key_lands_with_nulls(bench):
@@ -164,8 +165,8 @@ def test_a_bad_object_replaced_under_its_key_is_out_of_quarantine(bench):
     good = bench.put_file(BAD)
     bench.append(bench.seal("orders", good))
     assert bench.lake.scan("orders").num_rows == 3
-    assert answers.list_quarantine(bench.ledger) == ()
-    assert answers.show_quarantine(bench.ledger, bad).item.state == "superseded"
+    assert listings.list_quarantine(bench.ledger) == ()
+    assert listings.show_quarantine(bench.ledger, bad).item.state == "superseded"
 
 
 def test_an_object_deleted_before_it_was_read_is_named(bench):
@@ -200,8 +201,8 @@ def test_a_retry_after_the_repair_lands_in_a_new_batch(bench):
     assert bench.lake.row_count("orders") == 0
     bench.landing = bench.landing.model_copy(update={"batch_max_bytes": 2**20})
     for object_id in ids:
-        new = answers.retry_quarantine(bench.ledger, object_id, actor="ann")
+        new = listings.retry_quarantine(bench.ledger, object_id, actor="ann")
         assert new != batch_id
         assert bench.append(new).row_count == 3
     assert sorted(bench.lake.scan("orders")["_position"].to_pylist()) == [97, 98, 99, 100, 101, 102]
-    assert answers.list_quarantine(bench.ledger) == ()
+    assert listings.list_quarantine(bench.ledger) == ()

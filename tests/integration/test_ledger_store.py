@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from slackwater.errors import ConfigurationError, IllegalTransition, LeaseLost, StoreRejected, StoreUnavailable
+from slackwater.ledger import listings
 from slackwater.ledger import status as answers
+from slackwater.ledger.answers import as_json
 from slackwater.ledger.migrations import upgrade
 from slackwater.ledger.model import BatchState, ObjectState, RefreshState, Skipped
 from slackwater.ledger.store import Ledger
@@ -231,7 +233,7 @@ def test_landing_sets_bad_objects_aside_with_the_batch(ledger):
     assert states == {ids[0]: (True, "truncated"), ids[1]: (True, "superseded"), ids[2]: (False, None)}
     assert transitions(ledger, ids[0])[-1] == ("batched", ObjectState.QUARANTINED)
     assert transitions(ledger, ids[1])[-1] == ("batched", ObjectState.SUPERSEDED)
-    (named,) = answers.list_quarantine(ledger)
+    (named,) = listings.list_quarantine(ledger)
     assert (named.object_id, named.reason, named.message, named.batch_id) == (ids[0], "truncated", "cut", batch_id)
 
 
@@ -241,7 +243,7 @@ def test_a_retry_puts_an_object_into_a_new_batch_even_alone_and_twice(ledger):
     for _ in range(2):
         lease = ledger.claim_batch(batch_ids[-1], actor="test")
         ledger.mark_landed(lease, snapshot_id=None, row_count=0, skipped=[Skipped(object_id, "k", "truncated")])
-        batch_ids.append(answers.retry_quarantine(ledger, object_id[:8], actor="ann"))
+        batch_ids.append(listings.retry_quarantine(ledger, object_id[:8], actor="ann"))
     assert len(set(batch_ids)) == 3
     assert [item.object_id for item in ledger.batch(batch_ids[2]).objects] == [object_id]
     assert ledger.batch(batch_ids[0]).objects[0].is_skipped
@@ -475,14 +477,16 @@ def test_status_counts_and_names_and_has_a_json_form(ledger):
     assert (found.in_flight.open_objects, found.in_flight.unloaded_batches) == (1, 1)
     assert not found.in_flight.is_empty
     assert found.last_refresh.state == "published"
-    assert answers.as_json(found)["entities"][2]["objects"] == {"batched": 2, "quarantined": 1, "seen": 1}
-    (newest, _) = answers.list_batches(ledger)
+    assert [(gap.first, gap.last) for gap in found.gaps] == [(3, 9), (13, 19), (23, 29)]
+    assert as_json(found)["gaps"][0]["first"] == 3
+    assert as_json(found)["entities"][2]["objects"] == {"batched": 2, "quarantined": 1, "seen": 1}
+    (newest, _) = listings.list_batches(ledger)
     assert (newest.batch_id, newest.state, newest.published_at) == (failed.batch_id, "sealed", None)
-    detail = answers.show_batch(ledger, failed.batch_id[:10])
+    detail = listings.show_batch(ledger, failed.batch_id[:10])
     assert [item.to_state for item in detail.history] == ["sealed"]
-    assert answers.show_quarantine(ledger, bad.object_id).history[0].detail["reason"] == "empty"
+    assert listings.show_quarantine(ledger, bad.object_id).history[0].detail["reason"] == "empty"
     with pytest.raises(ConfigurationError, match="no batch begins"):
-        answers.show_batch(ledger, "zz")
+        listings.show_batch(ledger, "zz")
 
 
 def test_a_ledger_that_does_not_answer_is_unavailable_and_recovers(sandbox, ledger):

@@ -19,6 +19,7 @@ from slackwater.naming import MART_SET
 from slackwater.testing.processes import Processes
 from slackwater.testing.warehouse_path import WarehousePath
 from slackwater.warehouse.copy_files import copy_batch_files
+from slackwater.warehouse.ddl import ensure_warehouse
 from slackwater.warehouse.load import MAX_TRIES, insert_once, load_batch, transient_ddl, transient_table
 
 pytestmark = pytest.mark.integration
@@ -90,6 +91,33 @@ def test_every_value_arrives_in_raw_exactly_with_its_origin(path):
     ]
     assert path.warehouse.scalar("select count(*) from RAW.ORDERS where loaded_at is null") == 0
     assert (batch.state, batch.load_seq) == (BatchState.LOADED, 1)
+
+
+def test_the_history_keeps_the_query_id_of_the_insert(path):
+    path.load("orders", ORDER)
+    path.load("orders", ORDER, {**ORDER, "id": 2})
+
+    rows = path.warehouse.query("select load_seq, query_id from OPS.LOAD_HISTORY order by load_seq")
+    inserted = [path.warehouse.scalar(f"select * from table(result_scan('{query_id}'))") for _, query_id in rows]
+
+    assert inserted == [1, 2]
+
+
+def test_a_batch_without_rows_has_no_query(path):
+    path.load("orders")
+
+    assert path.warehouse.query("select rows_loaded, query_id from OPS.LOAD_HISTORY") == [(0, None)]
+
+
+def test_a_history_made_by_an_older_version_gains_the_column_and_keeps_its_rows(path, sandbox):
+    path.load("orders", ORDER)
+    path.warehouse.execute("alter table OPS.LOAD_HISTORY drop column query_id")
+
+    ensure_warehouse(path.warehouse, lake=sandbox.lake, s3=sandbox.s3)
+    path.load("orders", {**ORDER, "id": 2})
+
+    rows = path.warehouse.query("select load_seq, query_id is null from OPS.LOAD_HISTORY order by load_seq")
+    assert rows == [(1, True), (2, False)]
 
 
 def test_loads_of_an_entity_are_numbered_without_gaps(path):

@@ -16,6 +16,7 @@ SDK_DOORS = {
     "clickhouse_connect": {"clickhouse"},
     "soda_core": {"soda"},
     "soda_snowflake": {"soda"},
+    "kubernetes_asyncio": {"kubernetes"},
 }
 """The systems whose client may import an SDK; a client split over files keeps the system's name in front."""
 

@@ -1,44 +1,106 @@
 """Ways to kill a part of a running stack: always with SIGKILL, always processes of that stack alone."""
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from enum import StrEnum
 
 import psutil
 
-from slackwater.stack.profile import Profile
-from slackwater.stack.supervisor import Supervisor, socket_path
+from slackwater.stack import health
+from slackwater.stack.keeper import store_processes
+from slackwater.stack.profile import STACK_MARKER, Profile
+from slackwater.stack.supervisor import ProcessState, Supervisor, socket_path
 
-FLOW_PROCESS = "flow process"
-WAIT_SECONDS = 90.0
+HEAL_SECONDS = 180.0
 
 
-def kill_part(profile: Profile, part: str) -> int:
-    """Kill a service, or the oldest running flow process, and return the pid that died."""
-    pid = _until(lambda: _flow_pid(profile)) if part == FLOW_PROCESS else service_pid(profile, part)
-    os.kill(pid, signal.SIGKILL)
+class Victim(StrEnum):
+    """What can be killed; a service's value is its name in the stack."""
+
+    BRIDGE = "bridge"
+    FLOW = "flow process"
+    POSTGRES = "postgres"
+    S3 = "ministack"
+    SNOWFLAKE = "snowflake"
+    CLICKHOUSE = "clickhouse"
+    PREFECT = "prefect"
+
+
+def kill_service(profile: Profile, service: str) -> int:
+    """Kill a service with its children, as a machine that loses power does, and return the pid that died."""
+    deadline = time.monotonic() + HEAL_SECONDS
+    while not (pid := services(profile)[service].pid):
+        assert time.monotonic() < deadline, f"{service} did not come back within {HEAL_SECONDS} s"
+        time.sleep(0.1)
+    kill_tree(pid)
     return pid
 
 
-def service_pid(profile: Profile, service: str) -> int:
-    """Return the pid of a service as its supervisor knows it; 0 while it does not run."""
-    return Supervisor(socket_path(profile.home)).processes()[service].pid
+def kill_tree(pid: int) -> None:
+    """Kill a process and its children; one that is gone is no error."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        family = [parent, *parent.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=10)
 
 
-def _flow_pid(profile: Profile) -> int:
-    worker = psutil.Process(service_pid(profile, "worker"))
-    runs = [child for child in worker.children(recursive=True) if "engine" in " ".join(child.cmdline())]
-    return min(runs, key=lambda process: process.create_time()).pid if runs else 0
+def wake(pid: int) -> None:
+    """Let a stopped process go on; one that is gone is no error."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
-def _until(found: Callable[[], int]) -> int:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if pid := found():
-                return pid
-        except psutil.Error:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"no flow process appeared within {WAIT_SECONDS} s")
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process stands still after SIGSTOP."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def services(profile: Profile) -> dict[str, ProcessState]:
+    """Return the state of every service as the supervisor knows it."""
+    return Supervisor(socket_path(profile.home)).processes()
+
+
+def flow_processes(profile: Profile) -> list[psutil.Process]:
+    """Return the processes in which flows run, oldest first, whichever worker started them."""
+    return _marked(profile, ("prefect.engine",))
+
+
+def is_any_run_alive(profile: Profile) -> bool:
+    """Tell whether a flow runs or is being prepared to."""
+    return bool(_marked(profile, ("prefect.engine", "prefect.runner")))
+
+
+def _marked(profile: Profile, modules: tuple[str, ...]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        command = " ".join(process.info["cmdline"] or ())
+        if not any(module in command for module in modules):
+            continue
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(STACK_MARKER) == profile.stack_id:
+                found.append(process)
+    return sorted(found, key=lambda process: process.info["create_time"])
+
+
+def is_healed(profile: Profile) -> bool:
+    """Tell whether every service runs and what a store forgot was given back to it."""
+    states = services(profile)
+    is_up = all(state.state == "RUNNING" for state in states.values())
+    return is_up and health.read_keeper_mark(profile.home).processes == store_processes(states)
+
+
+def wait_until_healed(profile: Profile) -> None:
+    """Return when the stack has repaired itself."""
+    deadline = time.monotonic() + HEAL_SECONDS
+    while not is_healed(profile):
+        down = {name: state.state for name, state in services(profile).items()}
+        assert time.monotonic() < deadline, f"the stack did not heal within {HEAL_SECONDS} s: {down}"
+        time.sleep(0.5)

@@ -67,6 +67,13 @@ def test_a_burst_of_a_thousand_objects_becomes_few_batches():
     assert causes(waiting(*[5.0] * 1_000), rules=rules) == [(500, "size"), (500, "size")]
 
 
+def test_of_an_entity_that_is_not_shown_whole_only_full_batches_are_made():
+    shown = waiting(12, 11, 10, 9, 8)
+    plans = plan_seals(shown, unloaded={}, rules=RULES, cut_off={"orders"})
+    assert [(len(p.object_ids), p.cause) for p in plans] == [(3, "size")]
+    assert causes(shown) == [(3, "size"), (2, "idle")]
+
+
 objects = st.builds(
     OpenObject,
     object_id=st.uuids().map(str),

@@ -8,11 +8,22 @@ from typer.testing import CliRunner
 
 from slackwater.cli import app
 from slackwater.commands import waiting
-from slackwater.ledger.status import EntityStatus, InFlight, LedgerStatus
+from slackwater.ledger.answers import EntityStatus, InFlight, LedgerStatus
 
 COMMANDS = {
     *("stack up", "stack down", "stack status", "stack logs", "replay", "status", "batches list", "batches show"),
-    *("quarantine list", "quarantine show", "doctor", "sql", "env", "demo"),
+    "completeness",
+    *(
+        "batches retry",
+        "quarantine list",
+        "quarantine show",
+        "quarantine retry",
+        "quarantine discard",
+        "doctor",
+        "sql",
+        "env",
+        "demo",
+    ),
 }
 
 
@@ -54,7 +65,7 @@ def test_down_without_a_stack_is_no_error(tmp_path: Path, monkeypatch: pytest.Mo
 def _progress(*, queued: int = 0, unseen: int | None = 0, flight: InFlight | None = None) -> waiting.Progress:
     nothing = InFlight(0, 0, 0, 0, 0)
     entity = EntityStatus("users", {"batched": 3}, {"published": 1, "sealed": 2}, None, None, None, ())
-    return waiting.Progress(queued, unseen, LedgerStatus((entity,), flight or nothing, (), (), 0, None))
+    return waiting.Progress(queued, unseen, LedgerStatus((entity,), flight or nothing, (), (), (), 0, None))
 
 
 @pytest.mark.parametrize(

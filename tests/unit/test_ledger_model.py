@@ -14,12 +14,16 @@ LEGAL = {
     Subject.OBJECT: {
         (None, "seen"), (None, "quarantined"), ("seen", "batched"), ("seen", "quarantined"), ("seen", "superseded"),
         ("batched", "quarantined"), ("batched", "superseded"), ("quarantined", "seen"),
-        ("quarantined", "superseded"), ("superseded", "seen"),
+        ("quarantined", "superseded"), ("superseded", "seen"), ("quarantined", "discarded"), ("discarded", "seen"),
+        (None, "batched"),
     },
-    Subject.BATCH: {(None, "sealed"), ("sealed", "landed"), ("landed", "loaded")},
+    Subject.BATCH: {
+        (None, "sealed"), (None, "landed"), (None, "loaded"), ("sealed", "landed"), ("landed", "loaded"),
+        ("landed", "sealed"), ("loaded", "sealed"),
+    },
     Subject.REFRESH: {
         (None, "building"), ("building", "tested"), ("building", "rejected"), ("tested", "published"),
-        ("tested", "rejected"),
+        ("tested", "rejected"), (None, "published"),
     },
 }  # fmt: skip
 STATES = {Subject.OBJECT: ObjectState, Subject.BATCH: BatchState, Subject.REFRESH: RefreshState}
@@ -44,15 +48,15 @@ def test_a_batch_id_is_its_manifest_in_any_order():
 
 
 def published(first, last):
-    return PositionRange(first, last, is_published=True, is_pending=False)
+    return PositionRange(first, last, is_settled=True, is_pending=False)
 
 
 def pending(first, last):
-    return PositionRange(first, last, is_published=False, is_pending=True)
+    return PositionRange(first, last, is_settled=False, is_pending=True)
 
 
 def aside(first, last):
-    return PositionRange(first, last, is_published=False, is_pending=False)
+    return PositionRange(first, last, is_settled=False, is_pending=False)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_the_frontier_equals_a_walk_position_by_position(items):
     ranges = [kind(first, first + size) for first, size, kind in items]
     if not ranges:
         return
-    done = {p for r in ranges if r.is_published for p in range(r.first, r.last + 1)}
+    done = {p for r in ranges if r.is_settled for p in range(r.first, r.last + 1)}
     waits = {p for r in ranges if r.is_pending for p in range(r.first, r.last + 1)}
     position = min(r.first for r in ranges)
     while position in done and position not in waits:

@@ -24,6 +24,52 @@ def test_a_record_gives_bucket_key_etag_and_size():
     assert notice.event_time.isoformat() == "2026-11-21T12:44:58.616000+00:00"
 
 
+@pytest.mark.parametrize(
+    ("extra", "version_id"),
+    [
+        ({}, None),
+        ({"versionId": "v1", "sequencer": "0055AED6DCD90281E5"}, "v1"),
+        ({"versionId": "null"}, None),
+        ({"versionId": ""}, None),
+        ({"versionId": "v\x00"}, None),
+        ({"versionId": "v\ud800"}, None),
+        ({"size": "7"}, None),
+        ({"eTag": '"abc"'}, None),
+    ],
+    ids=[
+        "bare",
+        "versioned",
+        "null version",
+        "empty version",
+        "odd version",
+        "half a character",
+        "size as text",
+        "quoted etag",
+    ],
+)
+@pytest.mark.parametrize("version", ["2.0", "2.1", "2.3", "2.6"])
+def test_every_version_of_a_record_is_read_with_and_without_its_optional_fields(extra, version_id, version):
+    record = s3_record(**extra) | {"eventVersion": version, "eventSource": "aws:s3", "awsRegion": "us-east-1"}
+    (notice,) = parse_notification(json.dumps({"Records": [record]}))
+    assert (notice.key, notice.etag, notice.size_bytes, notice.version_id) == (KEY, "abc", 7, version_id)
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        ("2026-11-21T12:44:58.616Z", "2026-11-21T12:44:58.616000+00:00"),
+        ("2026-11-21T12:44:58", "2026-11-21T12:44:58+00:00"),
+        ("2026-11-21T13:44:58+01:00", "2026-11-21T13:44:58+01:00"),
+        ("yesterday", None),
+        (None, None),
+        (1_790_000_000, None),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_no_reason_to_lose_the_object(said, understood):
+    (notice,) = parse_notification(json.dumps({"Records": [s3_record() | {"eventTime": said}]}))
+    assert (notice.event_time.isoformat() if notice.event_time else None) == understood
+
+
 @pytest.mark.parametrize("safe", ["/", "", "/="], ids=["slash plain", "all encoded", "equals plain"])
 @pytest.mark.parametrize("key", [KEY, ODD_KEY], ids=["plain", "spaces and UTF-8"])
 def test_a_key_is_decoded_whatever_the_sender_encodes(key, safe):
@@ -36,8 +82,9 @@ def test_a_key_is_decoded_whatever_the_sender_encodes(key, safe):
     [
         {"bucket": {"name": "b"}, "object": {"key": ODD_KEY, "size": 7, "etag": "abc"}},
         {"bucket": {"name": "b"}, "object": {"key": ODD_KEY, "size": 7, "eTag": '"abc"', "version-id": "v2"}},
+        {"bucket": {"name": "b"}, "object": {"key": ODD_KEY, "size": 7, "etag": "abc"}, "reason": "PutObject"},
     ],
-    ids=["etag", "eTag"],
+    ids=["etag", "eTag", "reason of another sender"],
 )
 def test_an_event_bridge_key_is_not_decoded_again(detail):
     body = json.dumps({"detail-type": "Object Created", "time": "2026-11-21T12:00:00Z", "detail": detail})
@@ -48,6 +95,11 @@ def test_an_event_bridge_key_is_not_decoded_again(detail):
 def test_a_topic_envelope_is_opened():
     inner = json.dumps({"Records": [s3_record()]})
     assert parse_notification(json.dumps({"Type": "Notification", "Message": inner}))[0].key == KEY
+    detail = {"bucket": {"name": "b"}, "object": {"key": ODD_KEY, "size": 7, "etag": "abc"}}
+    inner = json.dumps({"detail-type": "Object Created", "detail": detail})
+    assert parse_notification(json.dumps({"Type": "Notification", "Message": inner}))[0].key == ODD_KEY
+    inner = json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"})
+    assert parse_notification(json.dumps({"Type": "Notification", "Message": inner})) == ()
 
 
 def test_test_events_and_deletions_bring_nothing():
@@ -71,8 +123,16 @@ def test_one_message_may_bring_several_objects():
         '{"Records": [{}]}',
         '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {}, "object": {}}}]}',
         '{"Records": ["x"]}',
-        json.dumps({"Records": [s3_record() | {"eventTime": "yesterday"}]}),
         json.dumps({"Records": [s3_record("cdc/a\x00b")]}),
+        json.dumps({"Records": [s3_record("cdc/" + "x" * 5_000)]}),
+        json.dumps({"Records": [s3_record(size=-1)]}),
+        json.dumps({"Records": [s3_record(size=2**63)]}),
+        json.dumps({"Records": [s3_record(size="many")]}),
+        json.dumps({"Records": [s3_record(eTag="\ud800")]}),
+        json.dumps({"Records": [s3_record(eTag="")]}),
+        json.dumps({"detail": {"bucket": {"name": "b"}, "object": {"key": "cdc/\ud800", "size": 1, "etag": "e"}}}),
+        "[" * 200_000,
+        '{"Records": ' + "1" * 5_000 + "}",
         json.dumps({"Records": [s3_record()]}).replace("shop.orders", "%ff"),
         '{"detail": {}}',
         '{"Message": "x"}',

@@ -1,7 +1,7 @@
 """The statements and answers of the warehouse that need no warehouse: loads, stage, marts, dbt's files, canary."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +14,14 @@ from slackwater.entities.model import RAW_COLUMNS, changelog_schema, load_entity
 from slackwater.errors import ConfigurationError, TerminalError
 from slackwater.settings import LakeSettings, S3Settings, WarehouseSettings
 from slackwater.warehouse.copy_files import canary_of, relative_name
-from slackwater.warehouse.dbt_cli import NodeOutcome, data_test_arguments, read_run_results, run_arguments
+from slackwater.warehouse.dbt_cli import (
+    Invocation,
+    NodeOutcome,
+    data_test_arguments,
+    read_invocation,
+    read_run_results,
+    run_arguments,
+)
 from slackwater.warehouse.ddl import mart_ddl, stage_ddl
 from slackwater.warehouse.impact import LoadRange, impact_statements
 from slackwater.warehouse.load import insert_sql, transient_table
@@ -164,3 +171,19 @@ def test_a_missing_or_strange_result_file_is_an_error(tmp_path, content):
         path.write_text(content)
     with pytest.raises(TerminalError):
         read_run_results(path)
+
+
+def test_a_result_file_says_which_invocation_wrote_it_and_when(tmp_path: Path) -> None:
+    head = {"invocation_id": "0a1b", "generated_at": "2026-03-01T09:00:00.123456Z", "dbt_version": "1"}
+    path = tmp_path / "run_results.json"
+    path.write_text(json.dumps({"metadata": head, "results": [], "args": {}}))
+    assert read_invocation(path) == Invocation("0a1b", datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", [None, "{}", '{"metadata": {}}'], ids=["missing", "no head", "no id"])
+def test_a_file_that_names_no_invocation_is_an_error(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "run_results.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(TerminalError, match="which invocation of dbt"):
+        read_invocation(path)
