@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from slackwater.clients.postgres import Connection
-from slackwater.completeness.ledger_queries import (
+from slackwater.completeness.model import EntityDay, Hole, HoleKind, LedgerCounts, PartitionClock
+from slackwater.ledger.day_counts import (
     FileRows,
     ReadRows,
     SpecialFile,
@@ -23,7 +24,6 @@ from slackwater.completeness.ledger_queries import (
     special_files,
     waiting_files,
 )
-from slackwater.completeness.model import EntityDay, Hole, HoleKind, LedgerCounts, PartitionClock
 from slackwater.ledger.gaps import MissingRange, missing_ranges
 from slackwater.ledger.model import ObjectState
 from slackwater.ledger.store import Ledger

@@ -78,7 +78,7 @@ def explain_object(stores: Stores, name: str) -> Story:
     """
     found = _find_object(stores, name)
     batch_ids = list(dict.fromkeys(batch_id for item in found for batch_id in item.batch_ids))
-    trails = read_trails(stores, batch_ids, with_files=batch_ids[-1:])
+    trails = read_trails(stores, batch_ids)
     items = [_object_facts(stores, item) for item in found]
     return object_story(f"object {name}", items, trails, silent=stores.silent)
 
@@ -95,7 +95,7 @@ def explain_batch(stores: Stores, beginning: str) -> Story:
     ids = stores.ledger(lambda found: ledger.batches_beginning(found, beginning)) or ()
     batch_id = _the_one(stores, ids, asked=f"batch {beginning}")
     objects = stores.ledger(lambda found: ledger.objects_of_batch(found, batch_id)) or ()
-    trail = read_trails(stores, [batch_id], with_files=[batch_id])[batch_id]
+    trail = read_trails(stores, [batch_id])[batch_id]
     entity = trail.batch.entity
     kept = [item for item in objects if batch_id not in item.skipped_in]
     return batch_story(
@@ -123,7 +123,7 @@ def explain_day(stores: Stores, day: date) -> Story:
     if row is None and not parts and not waiting:
         _not_known(stores, f"the day {day}")
     batch_ids = list(dict.fromkeys(part.batch_id for part in parts))
-    trails = read_trails(stores, batch_ids, day=day)
+    trails = read_trails(stores, batch_ids)
     written_by = stores.warehouse(lambda found: publication_refresh(found, row.publication_id) if row else None)
     refreshes = stores.ledger(lambda found: ledger.refreshes_since(found, written_by) if written_by else ()) or ()
     objects = stores.ledger(lambda found: ledger.objects_by_id(found, [part.object_id for part in parts])) or {}

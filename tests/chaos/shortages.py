@@ -1,12 +1,16 @@
 """What a machine runs out of: time to answer, connections, disk, and a database for a while."""
 
 import contextlib
+import os
 import random
+import shutil
+import subprocess
 import time
 from collections.abc import Sequence
 
 import psutil
 import psycopg
+from extras import NotHere
 from killing import flow_processes, services, wake
 from stopping import Boundary, Stops
 from trouble import BaseTrouble
@@ -100,24 +104,29 @@ class NoSpace(BaseTrouble):
     """A service and its children may write no file for a while (EFBIG by RLIMIT_FSIZE in the place of ENOSPC)."""
 
     service: str
+    lasts_seconds = 20.0
 
     def __init__(self, world: World, source: random.Random) -> None:
         super().__init__(world, source)
-        self.limited: dict[int, tuple[int, int]] = {}
+        self.limited: set[int] = set()
+
+    def before(self) -> None:
+        if shutil.which("prlimit") is None:
+            raise NotHere("refusing a process's writes needs prlimit (util-linux)")
 
     def after(self, keys: Sequence[str]) -> None:
-        deadline = time.monotonic() + SHORTAGE_SECONDS
-        while time.monotonic() < deadline:  # processes it starts meanwhile inherit the limit
+        deadline = time.monotonic() + self.lasts_seconds
+        while time.monotonic() < deadline:  # what they start meanwhile inherits the limit, what is restarted does not
             for process in self._processes():
-                self._limit(process)
-            time.sleep(1)
+                if process.pid not in self.limited and set_soft_limit(process, "0"):
+                    self.limited.add(process.pid)
+            time.sleep(0.5)
+        assert self.limited, f"no process of {self.service} was limited"
         self.end()
 
     def end(self) -> None:
         for process in [*self._processes(), *(psutil.Process(pid) for pid in self.limited if psutil.pid_exists(pid))]:
-            with contextlib.suppress(psutil.Error):
-                hard = process.rlimit(psutil.RLIMIT_FSIZE)[1]
-                process.rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
+            set_soft_limit(process, "unlimited")
         self.limited.clear()
 
     def _processes(self) -> list[psutil.Process]:
@@ -127,9 +136,21 @@ class NoSpace(BaseTrouble):
             found += [main, *main.children(recursive=True)]
         return found
 
-    def _limit(self, process: psutil.Process) -> None:
-        if process.pid not in self.limited:
-            with contextlib.suppress(psutil.Error):
-                soft, hard = process.rlimit(psutil.RLIMIT_FSIZE)
-                process.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
-                self.limited[process.pid] = (soft, hard)
+
+def set_soft_limit(process: psutil.Process, soft: str) -> bool:
+    """Set the greatest size of a file a process may write, as the process's own account; False when it is gone."""
+    try:
+        user, group = process.uids().real, process.gids().real
+        is_other = user != os.geteuid()
+        done = subprocess.run(
+            ["prlimit", "--pid", str(process.pid), f"--fsize={soft}:"],
+            user=user if is_other else None,
+            group=group if is_other else None,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except psutil.NoSuchProcess:
+        return False
+    assert done.returncode == 0 or not process.is_running(), done.stderr
+    return done.returncode == 0

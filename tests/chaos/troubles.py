@@ -171,9 +171,10 @@ class DiskFullPostgres(NoSpace):
 
 
 class DiskFullSnowflake(NoSpace):
-    """The warehouse cannot write."""
+    """The warehouse cannot write, from before the first batch is loaded until after its run has failed."""
 
     service = "snowflake"
+    lasts_seconds = 45.0
 
 
 class DiskFullFlows(NoSpace):

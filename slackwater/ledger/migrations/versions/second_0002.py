@@ -126,6 +126,17 @@ create trigger tally_update after update on ledger.batch referencing old table a
     for each statement execute function ledger.tally_batches();
 create trigger tally_delete after delete on ledger.batch referencing old table as old_rows
     for each statement execute function ledger.tally_batches();
+-- What was counted of a table is forgotten with it, and no partition is settled any more.
+create function ledger.forget_tally() returns trigger language plpgsql as $$
+begin
+    delete from ledger.tally where subject = tg_table_name;
+    delete from ledger.partition_floor;
+    return null;
+end $$;
+create trigger tally_truncate after truncate on ledger.object
+    for each statement execute function ledger.forget_tally();
+create trigger tally_truncate after truncate on ledger.batch
+    for each statement execute function ledger.forget_tally();
 create trigger tally_fold after insert on ledger.tally referencing new table as new_rows
     for each statement execute function ledger.fold_tally();
 
