@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from slackwater.clients.prefect_api import FlowRun, PrefectApi
-from slackwater.clients.snowflake import Warehouse
 from slackwater.commands.context import EXIT_PROBLEM, out, plain_errors, problems
 from slackwater.commands.query import print_rows
 from slackwater.commands.replay import LAST_DAY_OF_DATA, play, print_report
@@ -115,6 +114,8 @@ def _reconcile(systems: Systems) -> FlowRun:
 def _print_results(systems: Systems, ledger: LedgerStatus, reconciliation: FlowRun, *, is_quiet: bool) -> bool:
     """Print the metrics and one line per check; return whether all is well."""
     _headline("Daily business metrics (marts.daily_business_metrics)")
+    from slackwater.clients.snowflake import Warehouse  # a second that no other command has to wait
+
     with Warehouse(systems.warehouse, query_tag="slackwater demo") as warehouse:
         table = warehouse.fetch_arrow(DAILY_METRICS)
     names = [name.lower() for name in table.column_names]

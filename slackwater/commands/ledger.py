@@ -3,13 +3,10 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slackwater.clients.iceberg import Lake
-from slackwater.clients.s3 import ObjectStore
-from slackwater.clients.snowflake import Warehouse
 from slackwater.commands.context import (
     EXIT_PROBLEM,
     AsJson,
@@ -21,11 +18,11 @@ from slackwater.commands.context import (
     problems,
 )
 from slackwater.commands.query import print_rows
-from slackwater.lake import verify
-from slackwater.lake.verify import Verification
-from slackwater.recovery.plan import Findings
-from slackwater.recovery.run import RebuildReport, rebuild
-from slackwater.stack.bootstrap import ensure_ledger
+
+if TYPE_CHECKING:  # the drivers of lake and warehouse cost seconds, and every command imports this module
+    from slackwater.lake.verify import Verification
+    from slackwater.recovery.plan import Findings
+    from slackwater.recovery.run import RebuildReport
 
 app = typer.Typer(no_args_is_help=True, help="The ledger itself: compare it with the lake, rebuild a lost one.")
 
@@ -43,6 +40,9 @@ def ledger_verify(
 
     The sweep does the cheap part of this every minute and opens again what a rollback took away.
     """
+    from slackwater.clients.iceberg import Lake
+    from slackwater.lake import verify
+
     systems = current_systems()
     with plain_errors(), open_ledger(systems) as ledger:
         lake = Lake(systems.lake, systems.s3)
@@ -64,6 +64,12 @@ def ledger_rebuild(
 
     What cannot be restored is listed; docs/runbooks/ledger-lost.md says what it means.
     """
+    from slackwater.clients.iceberg import Lake
+    from slackwater.clients.s3 import ObjectStore
+    from slackwater.clients.snowflake import Warehouse
+    from slackwater.recovery.run import rebuild
+    from slackwater.stack.bootstrap import ensure_ledger
+
     systems = current_systems()
     with plain_errors(), open_ledger(systems) as ledger, Warehouse(systems.warehouse, query_tag="rebuild") as warehouse:
         if not is_dry:
@@ -84,7 +90,7 @@ def ledger_rebuild(
     _print_report(report)
 
 
-def _print_verification(found: Verification) -> None:
+def _print_verification(found: "Verification") -> None:
     out.print(f"{found.checked_batches} batches compared with the lake.")
     for batch in found.lost:
         done = "opened again" if batch.batch_id in found.reopened else "lost; open them again with --reopen"
@@ -99,7 +105,7 @@ def _print_verification(found: Verification) -> None:
         problems.print(f"batch {batch_id} is in the lake and not in the ledger: see docs/runbooks/ledger-lost.md")
 
 
-def _print_report(report: RebuildReport) -> None:
+def _print_report(report: "RebuildReport") -> None:
     columns = ("entity", "objects", "sealed", "landed", "loaded", "of these published", "rows")
     print_rows(
         columns,
@@ -117,7 +123,7 @@ def _print_report(report: RebuildReport) -> None:
     out.print("Restored. The sweep goes on from here." if report.is_written else "Nothing was written.")
 
 
-def finding_lines(found: Findings) -> tuple[str, ...]:
+def finding_lines(found: "Findings") -> tuple[str, ...]:
     """Return one line per kind of finding, only for what there is."""
     listed = (
         ("landing files whose rows are in the lake are gone; etag and size are unknown", found.unlisted_keys),
