@@ -27,8 +27,8 @@ with newest as (
     select published_in as refresh_id from ledger.batch
     where entity = %(entity)s and state = 'loaded' and published_in is not null order by load_seq desc limit 1)
 select extract(epoch from r.ended_at - (
-    select min(o.first_seen_at) from ledger.refresh_batch m join ledger.object o using (batch_id)
-    where m.refresh_id = r.refresh_id and o.entity = %(entity)s))::float8
+    select min(o.first_seen_at) from ledger.refresh_batch m join ledger.batch b using (batch_id)
+    join ledger.object o using (batch_id) where m.refresh_id = r.refresh_id and b.entity = %(entity)s))::float8
 from newest join ledger.refresh r using (refresh_id)
 """
 
