@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from killing import kill_tree, services
 
 from slackwater.stack.profile import WORK_POOL, Profile
 
+LONGEST_WORK_SECONDS = 90.0
 BRIDGE_COMMAND = ("-m", "slackwater.landing.bridge")
 
 _CLOCK_SOURCE = """
@@ -74,9 +76,18 @@ class Extra:
         return self._process.poll() is None
 
     def end(self) -> None:
-        """Kill it and what it started."""
+        """Kill it when it has no work in its hands, or after a while."""
+        deadline = time.monotonic() + LONGEST_WORK_SECONDS
+        while self.is_alive and self._has_children() and time.monotonic() < deadline:
+            time.sleep(0.2)
         kill_tree(self._process.pid)
         self._process.wait()
+
+    def _has_children(self) -> bool:
+        try:
+            return bool(psutil.Process(self._process.pid).children())
+        except psutil.NoSuchProcess:
+            return False
 
 
 def extra_bridge(profile: Profile, *, added: Mapping[str, str] | None = None) -> Extra:

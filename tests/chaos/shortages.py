@@ -21,7 +21,8 @@ from slackwater.stack.bootstrap import ensure_landing
 from slackwater.stack.supervisor import Supervisor, socket_path
 
 SHORTAGE_SECONDS = 15.0
-BRIDGE_STOP_SECONDS = 30.0
+BRIDGE_STOP_SECONDS = 120.0
+"""A receive of a bridge that was killed a moment ago may still take the messages, and hide them for a minute."""
 
 
 class ShortVisibility(BaseTrouble):
