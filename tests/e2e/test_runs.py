@@ -169,7 +169,8 @@ def test_runs_that_died_with_their_worker_and_hold_every_slot_are_freed_and_thei
     for run_id in died:
         message = prefect.state(run_id)[1]
         assert "is gone" in message
-        assert "its lease on batch" in message
+        # Its lease ran out; whether another run has taken the batch since decides how the lease is told.
+        assert "its lease on batch" in message or "it holds no lease" in message
         told = decisions(world, run_id)[0]
         assert (told.action, told.evidence["rule"], told.reason) == ("crash", "running_dead", message)
     world.settle()
