@@ -136,6 +136,7 @@ def process_of(run_id: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+@pytest.mark.slow  # about five minutes: leases, two passes of the keeper and a new worker
 def test_runs_that_died_with_their_worker_and_hold_every_slot_are_freed_and_their_batches_finished(
     world: World, prefect: Prefect
 ) -> None:
