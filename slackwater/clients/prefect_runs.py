@@ -71,11 +71,22 @@ class PrefectRuns(PrefectApi):
         late = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": before.isoformat()}}
         return self._runs(late, work_pools={"name": {"any_": [work_pool]}}, flows={"name": {"any_": [flow]}})
 
+    def waiting_runs(self, flow: str) -> list[RunRecord]:
+        """Return the scheduled and pending runs of a flow."""
+        waiting = {"state": {"type": {"any_": ["SCHEDULED", "PENDING"]}}}
+        return self._runs(waiting, flows={"name": {"any_": [flow]}})
+
     def runs_by_id(self, run_ids: Sequence[str], *, work_pool: str) -> list[RunRecord]:
         """Return those of the runs that are in the work pool; an id this server does not know is left out."""
         if not run_ids:
             return []
         return self._runs({"id": {"any_": list(run_ids)}}, work_pools={"name": {"any_": [work_pool]}})
+
+    def silent_workers(self, work_pool: str) -> frozenset[str]:
+        """Return the workers of a pool whose heartbeats the server has missed several times; it keeps their names."""
+        found = self._request("POST", f"work_pools/{work_pool}/workers/filter", {"limit": _PAGE_RUNS})
+        online = {str(item["name"]) for item in found if item.get("status") == "ONLINE"}
+        return frozenset(str(item["name"]) for item in found) - online
 
     def parent_runs(self, task_run_ids: Sequence[str]) -> dict[str, str]:
         """Return per task run the flow run it belongs to."""

@@ -4,6 +4,8 @@
 that a run of another machine is never taken for dead because its process id means nothing here.
 """
 
+from collections.abc import Collection
+
 from slackwater.clients.kubernetes import ClusterScan
 from slackwater.clients.processes import ProcessScan
 from slackwater.runs.model import Infrastructure, Life, ObservedRun, RunState
@@ -11,32 +13,40 @@ from slackwater.runs.model import Infrastructure, Life, ObservedRun, RunState
 NO_CLUSTER = "its pod is not looked at (SLACKWATER_RUNS_KUBERNETES_NAMESPACE is not set, or the cluster did not answer)"
 
 
-def judge_infrastructure(run: ObservedRun, processes: ProcessScan, cluster: ClusterScan | None) -> Infrastructure:
+def judge_infrastructure(
+    run: ObservedRun,
+    processes: ProcessScan,
+    cluster: ClusterScan | None,
+    *,
+    silent_workers: Collection[str] = (),
+) -> Infrastructure:
     """Say what is known of the process or pod of a run.
 
     Args:
         run: The run; a subflow carries the worker and the process id of its root.
         processes: This host's processes, looked at after the run was read: one that starts later is not missed.
         cluster: The pods and jobs of the configured namespace, likewise; None when nothing could be listed.
+        silent_workers: Workers that Prefect has not heard of for several of their heartbeats. That says nothing about
+            a process one of them started, but it will start no other.
     """
     if run.worker_type == "kubernetes" or ":" in (run.infrastructure_pid or ""):
         return _judge_pods(run, cluster)
-    return _judge_processes(run, processes)
+    return _judge_processes(run, processes, silent_workers)
 
 
-def _judge_processes(run: ObservedRun, scan: ProcessScan) -> Infrastructure:
+def _judge_processes(run: ObservedRun, scan: ProcessScan, silent_workers: Collection[str]) -> Infrastructure:
     mine = [one for one in scan.processes if one.run_id == run.root_id]
     flow = [one.pid for one in mine if one.is_flow]
     ids = tuple(sorted(one.pid for one in mine))
     if flow:
         return Infrastructure(Life.ALIVE, f"process {flow[0]}", ids)
-    life, detail = _judge_absence(run, scan)
+    life, detail = _judge_absence(run, scan, silent_workers)
     if ids:
         detail = f"{detail}, child processes {', '.join(map(str, ids))} are left"
     return Infrastructure(life, detail, ids)
 
 
-def _judge_absence(run: ObservedRun, scan: ProcessScan) -> tuple[Life, str]:
+def _judge_absence(run: ObservedRun, scan: ProcessScan, silent_workers: Collection[str]) -> tuple[Life, str]:
     pid = run.infrastructure_pid
     if not scan.is_supported:
         return Life.UNKNOWN, "this system does not show its processes"
@@ -45,6 +55,8 @@ def _judge_absence(run: ObservedRun, scan: ProcessScan) -> tuple[Life, str]:
             return Life.GONE, "no worker started a process for it"
         return Life.UNKNOWN, "no worker signed for it"
     if run.worker_name not in scan.workers:
+        if run.state is RunState.PENDING and pid is None and run.worker_name in silent_workers:
+            return Life.GONE, f"its worker {run.worker_name} stopped answering before it started a process"
         return Life.UNKNOWN, f"its worker {run.worker_name} is not seen on this host"
     if pid is None:
         return Life.GONE, f"its worker {run.worker_name} has no process for it on this host"

@@ -54,6 +54,7 @@ def observe(
     scan, notes = _scan_cluster(cluster)
     strangers = sorted(_ids_with_infrastructure(processes, scan) - set(records))
     records |= {one.id: one for one in api.runs_by_id(strangers, work_pool=work_pool)}
+    silent = api.silent_workers(work_pool)
     with ledger.transaction() as connection:
         leases = _leases(connection)
     runs = _observed(api, records, roots)
@@ -61,7 +62,7 @@ def observe(
     situations = tuple(
         Situation(
             run,
-            judge_infrastructure(run, processes, scan),
+            judge_infrastructure(run, processes, scan, silent_workers=silent),
             leases.get(run.root_id, ()),
             now,
             limits,

@@ -68,6 +68,10 @@ class Prefect:
         assert answer["status"] == "ACCEPT", answer
         return str(run["id"])
 
+    def short_lived_worker(self, name: str) -> None:
+        """Let a worker of the pool be heard of once; the server calls it offline after three missed heartbeats."""
+        self.ask("POST", "work_pools/slackwater/workers/heartbeat", {"name": name, "heartbeat_interval_seconds": 1})
+
     def running_run(self, deployment: str, *, pid: int) -> str:
         """Make a run that says it is executed by a process of this host's worker."""
         run_id = self.pending_run(deployment)
@@ -224,6 +228,20 @@ def test_a_pending_run_that_nothing_executes_gives_its_slot_back(world: World, p
     freed = outcome(look(world, pending_limit_seconds=10), run_id)
     assert (freed.decision.rule, freed.is_done) == ("pending_lost", True)
     assert prefect.state(run_id) == ("CRASHED", freed.decision.reason)
+    assert prefect.active_slots(deployment) == 0
+
+
+def test_a_pending_run_of_a_worker_that_fell_silent_gives_its_slot_back(world: World, prefect: Prefect) -> None:
+    deployment = "reconcile-layers/hourly"
+    wait_for(lambda: prefect.active_slots(deployment) == 0, "a free slot")
+    prefect.short_lived_worker("gone-elsewhere")
+    run_id = prefect.pending_run(deployment)
+    prefect.ask("PATCH", f"flow_runs/{run_id}/labels", {"prefect.worker.name": "gone-elsewhere"})
+    assert outcome(look(world, pending_limit_seconds=10**6), run_id).decision.action is Action.LEAVE
+    wait_for(
+        lambda: outcome(look(world, pending_limit_seconds=10), run_id).is_done, "the end of a run nobody will start"
+    )
+    assert "gone-elsewhere stopped answering" in prefect.state(run_id)[1]
     assert prefect.active_slots(deployment) == 0
 
 

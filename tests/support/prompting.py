@@ -7,9 +7,11 @@ from killing import is_any_run_alive
 from world import World
 
 from slackwater.clients.events import EventBus
+from slackwater.clients.prefect_runs import PrefectRuns
 from slackwater.errors import SlackwaterError
 from slackwater.landing.sweep import sweep
 from slackwater.landing.wiring import Wiring
+from slackwater.runs.awaited import awaited_batches
 
 STILL_SECONDS = 6.0
 """An event becomes a process within about four seconds."""
@@ -35,13 +37,14 @@ class Prompter:
     def _sweep(self) -> None:
         systems = self.world.systems
         try:
-            with self.world.ledger() as ledger, EventBus(systems.events) as bus:
+            with self.world.ledger() as ledger, EventBus(systems.events) as bus, PrefectRuns(systems.events) as runs:
                 sweep(
                     ledger=ledger,
                     wiring=Wiring.of(systems.s3, systems.landing),
                     bus=bus,
                     actor="test.prompter",
                     grace_seconds=STILL_SECONDS,
+                    awaited=awaited_batches(runs),
                 )
                 self.sweeps += 1
         except SlackwaterError:

@@ -64,6 +64,25 @@ def test_a_process_is_judged_by_whose_it_is(
     assert (found.life, found.process_ids) == (life, ids)
 
 
+TAKEN = replace(RUN, state=RunState.PENDING, infrastructure_pid=None)
+
+
+@pytest.mark.parametrize(
+    ("run", "silent", "life"),
+    [
+        pytest.param(TAKEN, {"here"}, Life.GONE, id="taken by a worker that fell silent: nobody will start it"),
+        pytest.param(TAKEN, {"there"}, Life.UNKNOWN, id="taken by a worker elsewhere that is well"),
+        pytest.param(replace(TAKEN, infrastructure_pid="17"), {"here"}, Life.UNKNOWN, id="a process was started"),
+        pytest.param(RUN, {"here"}, Life.UNKNOWN, id="a process may outlive its worker"),
+    ],
+)
+def test_a_silent_worker_starts_nothing_and_says_nothing_of_what_it_started(
+    run: ObservedRun, silent: set[str], life: Life
+) -> None:
+    elsewhere = replace(EMPTY, workers=frozenset())
+    assert judge_infrastructure(run, elsewhere, None, silent_workers=silent).life is life
+
+
 POD_RUN = replace(RUN, infrastructure_pid="flows:job-1", worker_type="kubernetes")
 POD = RunPod("pod-1", "r-1", "Running", "job-1", is_ending=False)
 JOB = RunJob("job-1", "r-1", has_finished=False, is_ending=False)
