@@ -1,4 +1,4 @@
-"""Sweeps as the cron does, but as soon as nothing moves: a test need not wait for the next full minute."""
+"""Sweeps as the cron does, but as soon as it could help: a test need not wait for the next full minute."""
 
 import time
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from world import World
 from slackwater.clients.events import EventBus
 from slackwater.clients.prefect_runs import PrefectRuns
 from slackwater.errors import SlackwaterError
+from slackwater.landing.sealing import emit_due
 from slackwater.landing.sweep import sweep
 from slackwater.landing.wiring import Wiring
 from slackwater.runs.awaited import awaited_batches
@@ -19,33 +20,39 @@ STILL_SECONDS = 6.0
 
 @dataclass
 class Prompter:
-    """Call it again and again; it sweeps when no run was there for a while."""
+    """Call it again and again; every few seconds it drives batches that nobody holds, and sweeps when nothing runs.
+
+    While something runs it leaves listing and sealing to the system itself: a test must not do the bridge's work.
+    """
 
     world: World
-    still_since: float = field(default_factory=time.monotonic)
-    sweeps: int = 0
+    alive_at: float = field(default_factory=time.monotonic)
+    prompted_at: float = field(default_factory=time.monotonic)
 
     def __call__(self, *_: object) -> None:
-        """Sweep if nothing moves; a store that does not answer is left to the next call."""
+        """Prompt if it is time; a store that does not answer is left to the next call."""
         now = time.monotonic()
         if is_any_run_alive(self.world.profile):
-            self.still_since = now
-        elif now - self.still_since >= STILL_SECONDS:
-            self._sweep()
-            self.still_since = time.monotonic()
+            self.alive_at = now
+        if now - self.prompted_at >= STILL_SECONDS:
+            self._prompt(is_still=now - self.alive_at >= STILL_SECONDS)
+            self.prompted_at = time.monotonic()
 
-    def _sweep(self) -> None:
+    def _prompt(self, *, is_still: bool) -> None:
         systems = self.world.systems
         try:
             with self.world.ledger() as ledger, EventBus(systems.events) as bus, PrefectRuns(systems.events) as runs:
+                awaited = awaited_batches(runs)
+                if not is_still:
+                    emit_due(ledger, bus, grace_seconds=STILL_SECONDS, is_first_only=False, awaited=awaited)
+                    return
                 sweep(
                     ledger=ledger,
                     wiring=Wiring.of(systems.s3, systems.landing),
                     bus=bus,
                     actor="test.prompter",
                     grace_seconds=STILL_SECONDS,
-                    awaited=awaited_batches(runs),
+                    awaited=awaited,
                 )
-                self.sweeps += 1
         except SlackwaterError:
             return
