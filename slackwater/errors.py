@@ -89,6 +89,10 @@ class LoadMismatch(TerminalError):
     """A load wrote another number of rows than the manifest promises; it was rolled back."""
 
 
+class SparkOutOfMemory(TerminalError):
+    """A Spark job did not fit its memory profile; the same job would not fit the next time either."""
+
+
 class GateFailed(TerminalError):
     """The gate rejected a refresh; marts are untouched."""
 

@@ -32,6 +32,9 @@ STATE_NAMESPACE = "ecommerce"
 SNAPSHOT_BATCH_ID = "slackwater.batch-id"
 """Key of the snapshot summary that holds the id of the batch an append wrote."""
 
+SNAPSHOT_FOLDED_BATCHES = "slackwater.folded-batches"
+"""Key of the snapshot summary that holds the ids of the batches a fold took in, separated by commas."""
+
 SCHEMA_RAW = "RAW"
 SCHEMA_STAGING = "STAGING"
 SCHEMA_MARTS = "MARTS"
@@ -60,6 +63,11 @@ def refresh_due_event_id(mart_set: str, raises: int) -> str:
 def changelog_table(entity: str) -> str:
     """Return the Iceberg identifier of an entity's append-only changelog."""
     return f"{CHANGES_NAMESPACE}.{entity}"
+
+
+def state_table(entity: str) -> str:
+    """Return the Iceberg identifier of an entity's newest versions, tombstones included."""
+    return f"{STATE_NAMESPACE}.{entity}"
 
 
 def raw_table(entity: str) -> str:

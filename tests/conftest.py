@@ -1,13 +1,16 @@
 """Fixtures over the real embedded services: started once per session, one sandbox of unique names per test."""
 
+import gc
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fault_stack import added_environment, fault_settings, wake_everything
@@ -31,7 +34,27 @@ from slackwater.stack.profile import Profile
 from slackwater.stack.programs import STORES
 from slackwater.stack.systems import Systems
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+"""Py4J leaves the sockets to its JVM to the garbage collector."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that use Spark leave Py4J's sockets open."""
+    for item in items:
+        if item.get_closest_marker("spark") is not None:
+            item.add_marker(PY4J_SOCKETS)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Collect those sockets while their warning is still ignored, so that no later test meets it."""
+    if item.get_closest_marker("spark") is not None:
+        gc.collect()
 
 
 @dataclass
@@ -113,6 +136,14 @@ class Sandbox:
         bootstrap.ensure_clickhouse(self.systems.clickhouse)
         return self.systems.clickhouse
 
+    def spark(self) -> "SparkSession":
+        """Return a new Spark session on the lake of this sandbox; Spark itself is started once per test process."""
+        from spark.job_main import session_of_environment
+
+        _ = self.lake
+        with added_environment({**self.env, "SLACKWATER_SPARK_WORK_DIR": str(self.profile.home / "spark")}):
+            return session_of_environment("tests")
+
     def _database(self, use: str) -> None:
         ensure_databases(self.profile.postgres_uri("postgres"), [f"{self.name}_{use}"])
 
@@ -140,8 +171,16 @@ def services() -> Iterator[Profile]:
         report = start_stack(settings, services=STORES, project_dir=REPOSITORY)
         yield report.profile
     finally:
+        _stop_spark()
         stop_stack(settings.home, delete=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_spark() -> None:
+    """End the process's Spark, if a test started it, before the folder of its event log is gone."""
+    pyspark = sys.modules.get("pyspark")
+    if pyspark is not None and pyspark.SparkContext._active_spark_context is not None:
+        pyspark.SparkContext._active_spark_context.stop()
 
 
 def _new_sandbox(services: Profile) -> Sandbox:

@@ -7,10 +7,11 @@ succeeds only if main is still the snapshot that was looked at, otherwise we rel
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
@@ -22,6 +23,7 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,11 +34,27 @@ from slackwater.clients.iceberg_history import (
     required_snapshot,
     snapshot_of,
 )
-from slackwater.clients.iceberg_schema import changelog_iceberg_schema, date_partition
+from slackwater.clients.iceberg_schema import changelog_iceberg_schema, date_partition, state_iceberg_schema
 from slackwater.entities.model import Entity
 from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected, StoreUnavailable
-from slackwater.naming import CHANGES_NAMESPACE, ENTITIES, SNAPSHOT_BATCH_ID, changelog_table
+from slackwater.naming import (
+    CHANGES_NAMESPACE,
+    ENTITIES,
+    SNAPSHOT_BATCH_ID,
+    STATE_NAMESPACE,
+    changelog_table,
+    state_table,
+)
 from slackwater.settings import LakeSettings, S3Settings
+
+MERGE_PROPERTIES: Mapping[str, str] = {
+    "write.merge.mode": "merge-on-read",
+    "write.update.mode": "merge-on-read",
+    "write.delete.mode": "merge-on-read",
+}
+"""Of the state tables: a fold writes the new rows and marks the old ones, so it costs what changed, not what is there."""
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -65,19 +83,15 @@ class Lake:
         self._catalog: Catalog | None = None
 
     def ensure_tables(self, entities: Sequence[Entity]) -> None:
-        """Create namespace and changelog tables that are missing; existing tables are left as they are."""
+        """Create namespaces, changelog and state tables that are missing; existing ones are left as they are."""
         with translated():
             catalog = self._open()
-            with suppress(NamespaceAlreadyExistsError):
-                catalog.create_namespace(CHANGES_NAMESPACE)
+            for namespace in (CHANGES_NAMESPACE, STATE_NAMESPACE):
+                with suppress(NamespaceAlreadyExistsError):
+                    catalog.create_namespace(namespace)
             for entity in entities:
-                with suppress(TableAlreadyExistsError):
-                    catalog.create_table(
-                        changelog_table(entity.name),
-                        changelog_iceberg_schema(entity),
-                        partition_spec=date_partition(entity),
-                        properties=self._table_properties(),
-                    )
+                self._ensure_table(catalog, changelog_table(entity.name), changelog_iceberg_schema(entity))
+                self._ensure_table(catalog, state_table(entity.name), state_iceberg_schema(entity), MERGE_PROPERTIES)
 
     def load_table(self, name: str) -> Table:
         """Load a table's newest metadata.
@@ -211,6 +225,11 @@ class Lake:
         if self._catalog is None:
             self._catalog = load_catalog(self._settings.catalog_name, **self._catalog_properties())
         return self._catalog
+
+    def _ensure_table(self, catalog: Catalog, name: str, schema: Schema, added: Mapping[str, str] = _NONE) -> None:
+        with suppress(TableAlreadyExistsError):
+            properties = {**self._table_properties(), **added}
+            catalog.create_table(name, schema, partition_spec=date_partition(schema), properties=properties)
 
     def _catalog_properties(self) -> dict[str, str]:
         s3 = self._s3

@@ -5,6 +5,7 @@ no store: DDL is in `ddl.py`, the physical forms a landing file may use are in `
 """
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -118,6 +119,15 @@ RAW_COLUMNS: tuple[Column, ...] = (
 )
 """Columns of `RAW.<entity>` in the warehouse after the entity's own."""
 
+STATE_COLUMNS: tuple[Column, ...] = (*CDC_COLUMNS, *POSITION_COLUMNS)
+"""Columns of `ecommerce.<entity>` in the lake after the entity's own: those of the change that is the newest version.
+
+After them comes, per toastable column, the place of the change that told its value, and then the partition `date`.
+"""
+
+NO_DATE = date(1970, 1, 1)
+"""Partition of a tombstone whose key was never seen otherwise, and of a row without `created_at`."""
+
 CHANGE_ORDER: tuple[str, ...] = ("_epoch", "__source_lsn", "is_streamed", "_position", "_object_id")
 """The change order, smallest first; `is_streamed` is `__op <> 'r'`. The greatest row of a key is its newest version."""
 
@@ -139,6 +149,11 @@ class ChangeKey:
 
     def __lt__(self, other: "ChangeKey") -> bool:
         return self._tuple() < other._tuple()
+
+    @property
+    def text(self) -> str:
+        """Return the place as text that sorts as places do: numbers of fixed width (none is negative)."""
+        return f"{self.epoch:010d}{self.lsn:020d}{self.is_streamed:d}{self.position:020d}{self.object_id}"
 
     def _tuple(self) -> tuple[int, int, bool, int, str]:
         return (self.epoch, self.lsn, self.is_streamed, self.position, self.object_id)
@@ -169,6 +184,17 @@ def arrow_schema(entity: Entity, extra: tuple[Column, ...] = ()) -> pa.Schema:
     """Return the Arrow schema of an entity's columns followed by `extra`."""
     columns = (*entity.columns, *extra)
     return pa.schema([pa.field(c.name, c.type.arrow, nullable=not c.required) for c in columns])
+
+
+def told_order_column(column: str) -> str:
+    """Return the state table's column that holds the place (`ChangeKey.text`) of the change that told a value."""
+    return f"_{column}_order"
+
+
+def state_columns(entity: Entity) -> tuple[Column, ...]:
+    """Return every column of `ecommerce.<entity>` in order; a delete leaves all of the entity's own null but the key."""
+    told = (Column(name=told_order_column(name), type=ColumnType.STRING) for name in entity.toastable_names)
+    return (*entity.columns, *STATE_COLUMNS, *told, Column(name="date", type=ColumnType.DATE, required=True))
 
 
 def changelog_schema(entity: Entity) -> pa.Schema:

@@ -1,0 +1,61 @@
+"""The main of every job: a request in, a result or an error out, both as JSON files; the exit status says which.
+
+Errors are told as documents because a driver's trace is no message: what went wrong, and whether trying again helps.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from slackwater.errors import SlackwaterError
+from slackwater.settings import LakeSettings, ProjectSettings, S3Settings, SparkSettings
+from slackwater.spark_runtime.failures import error_document, explain_failure
+from slackwater.spark_runtime.jars import ensure_jars
+from slackwater.spark_runtime.java import find_java
+from spark.session import open_session
+
+Request = TypeVar("Request", bound=BaseModel)
+Result = TypeVar("Result", bound=BaseModel)
+
+
+def main(request_type: type[Request], run: Callable[[SparkSession, Request], Result]) -> int:
+    """Run one job with the settings of the environment.
+
+    Args:
+        request_type: What the first argument's file holds.
+        run: Does the job; what it returns is written to the second argument's file.
+
+    Returns:
+        0, or 1 after an error that was written.
+    """
+    request_file, result_file = Path(sys.argv[1]), Path(sys.argv[2])
+    try:
+        request = request_type.model_validate_json(request_file.read_text(encoding="utf-8"))
+        document = run(session_of_environment(run.__module__), request).model_dump(mode="json")
+    except SlackwaterError as exc:
+        document = error_document(exc)
+    except PySparkException as exc:
+        document = error_document(explain_failure(str(exc), spark=SparkSettings()))
+    whole = result_file.with_suffix(".part")
+    whole.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    whole.replace(result_file)
+    return int("error" in document)
+
+
+def session_of_environment(name: str) -> SparkSession:
+    """Start Spark with the settings of the environment; the jars are fetched when they are not there yet."""
+    spark = SparkSettings()
+    java = find_java(named_home=spark.java_home, cache_dir=spark.kept_dir, environment=os.environ)
+    os.environ["JAVA_HOME"] = str(java.home)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    jars = ensure_jars(
+        ProjectSettings().jars_lock, spark.kept_dir / "jars", java=java, say=lambda text: print(text, flush=True)
+    )
+    return open_session(name, lake=LakeSettings(), s3=S3Settings(), spark=spark, jars_dir=jars)

@@ -1,0 +1,1 @@
+"""One module per submitted job: `run` does it in a given session, the main reads a request and writes a result."""

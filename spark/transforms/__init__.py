@@ -1,0 +1,1 @@
+"""Pure functions over DataFrames: no session, no table name, no action."""
