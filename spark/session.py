@@ -34,7 +34,7 @@ def open_session(
         ConfigurationError: The catalog's address is not one the JVM can use.
     """
     builder = SparkSession.builder.appName(name)
-    for key, value in start_settings(lake, spark, jars_dir=jars_dir).items():
+    for key, value in start_settings(spark, jars_dir=jars_dir).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate().newSession()
     session.sparkContext.setLogLevel("ERROR")
@@ -43,11 +43,10 @@ def open_session(
     return session
 
 
-def start_settings(lake: LakeSettings, spark: SparkSettings, *, jars_dir: Path) -> dict[str, str]:
+def start_settings(spark: SparkSettings, *, jars_dir: Path) -> dict[str, str]:
     """Return the settings that must be there when the JVM starts; none is secret.
 
     Args:
-        lake: Names the catalog.
         spark: Profile, master, folders; the folders are made.
         jars_dir: On the class path of driver and executors, so that no jar is copied per session.
     """

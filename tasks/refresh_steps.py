@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
-from slackwater.ledger.model import RefreshLease
+from slackwater.ledger.model import WorkLease
 from slackwater.naming import (
     EVENT_GATE_FAILED,
     EVENT_MARTS_PUBLISHED,
@@ -28,21 +28,21 @@ from tasks.retrying import retried_task
 
 
 @retried_task()
-def claim_refresh(mart_set: str) -> RefreshLease | None:
+def claim_refresh(mart_set: str) -> WorkLease | None:
     """Take the lease of a mart set; None when another run's lease is alive."""
     with open_ledger() as ledger:
-        return ledger.claim_refresh(mart_set, actor=current_actor())
+        return ledger.claim_work(mart_set, actor=current_actor())
 
 
 @contextmanager
-def holding_refresh(lease: RefreshLease) -> Iterator[None]:
+def holding_refresh(lease: WorkLease) -> Iterator[None]:
     """Renew the lease of the mart set while the block runs, then give it back."""
     with open_ledger() as ledger:
         try:
             with ledger.renewing(lease):
                 yield
         finally:
-            ledger.release_refresh(lease)
+            ledger.release_work(lease)
 
 
 def is_refresh_due(mart_set: str) -> bool:
@@ -52,7 +52,7 @@ def is_refresh_due(mart_set: str) -> bool:
 
 
 @retried_task()
-def start_refresh(lease: RefreshLease, *, is_forced: bool = False) -> Refresh | None:
+def start_refresh(lease: WorkLease, *, is_forced: bool = False) -> Refresh | None:
     """Lower the flag, wait for batches that are on their way, freeze the set and expand its impact.
 
     Args:
@@ -62,13 +62,13 @@ def start_refresh(lease: RefreshLease, *, is_forced: bool = False) -> Refresh | 
     Returns:
         The refresh, or None when nothing is unpublished. One that a dead run left open is continued as it was.
     """
-    with open_ledger() as ledger, open_warehouse(f"refresh:{lease.mart_set}") as warehouse:
-        ledger.lower_refresh_flag(lease.mart_set)
+    with open_ledger() as ledger, open_warehouse(f"refresh:{lease.work}") as warehouse:
+        ledger.lower_flag(lease.work)
         settings = RefreshSettings()
         deadline = time.monotonic() + settings.settle_seconds
         while any(ledger.unloaded_counts().values()) and time.monotonic() < deadline:
             time.sleep(settings.settle_poll_seconds)
-        ledger.lower_refresh_flag(lease.mart_set)
+        ledger.lower_flag(lease.work)
         refresh = refreshing.start_refresh(ledger=ledger, warehouse=warehouse, lease=lease, is_forced=is_forced)
     if refresh is not None:
         get_run_logger().info(
@@ -79,7 +79,7 @@ def start_refresh(lease: RefreshLease, *, is_forced: bool = False) -> Refresh | 
 
 
 @retried_task()
-def publish_refresh(refresh: Refresh, lease: RefreshLease) -> Publication:
+def publish_refresh(refresh: Refresh, lease: WorkLease) -> Publication:
     """Make the marts equal to the candidate in one transaction; rows that did not change stay as they are."""
     with open_ledger() as ledger:
         ledger.mark_tested(lease, refresh.refresh_id)
@@ -97,7 +97,7 @@ def publish_refresh(refresh: Refresh, lease: RefreshLease) -> Publication:
 
 
 @retried_task()
-def reject_refresh(refresh: Refresh, verdict: GateVerdict, lease: RefreshLease) -> None:
+def reject_refresh(refresh: Refresh, verdict: GateVerdict, lease: WorkLease) -> None:
     """Record why the refresh is not published and say so on the event bus; marts are not touched."""
     with open_ledger() as ledger:
         ledger.mark_tested(lease, refresh.refresh_id)
@@ -119,7 +119,7 @@ def reject_refresh(refresh: Refresh, verdict: GateVerdict, lease: RefreshLease) 
 def announce_refresh(mart_set: str = MART_SET) -> None:
     """Say on the event bus that the refresh flag was raised; the sweep makes good a lost event."""
     with open_ledger() as ledger, open_event_bus() as bus:
-        raises = ledger.refresh_flag_raises(mart_set)
+        raises = ledger.flag_raises(mart_set)
         bus.emit(
             EVENT_REFRESH_DUE,
             mart_set_resource(mart_set),

@@ -45,10 +45,18 @@ PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:Resour
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that use Spark leave Py4J's sockets open."""
+    """Let tests that use Spark leave Py4J's sockets open; tell xdist what must stay together, and what takes longest.
+
+    The tests of the whole system share one stack, so they are one group, the first to be given out; elsewhere a file is
+    a group, because its tests share a sandbox.
+    """
     for item in items:
         if item.get_closest_marker("spark") is not None:
             item.add_marker(PY4J_SOCKETS)
+        is_e2e = item.get_closest_marker("e2e") is not None
+        item.add_marker(pytest.mark.xdist_group("e2e" if is_e2e else item.path.stem))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:

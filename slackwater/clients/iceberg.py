@@ -52,7 +52,7 @@ MERGE_PROPERTIES: Mapping[str, str] = {
     "write.update.mode": "merge-on-read",
     "write.delete.mode": "merge-on-read",
 }
-"""Of the state tables: a fold writes the new rows and marks the old ones, so it costs what changed, not what is there."""
+"""Of the state tables: a fold writes new rows and marks the old ones, so it costs what changed, not what is there."""
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 

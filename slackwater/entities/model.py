@@ -192,7 +192,7 @@ def told_order_column(column: str) -> str:
 
 
 def state_columns(entity: Entity) -> tuple[Column, ...]:
-    """Return every column of `ecommerce.<entity>` in order; a delete leaves all of the entity's own null but the key."""
+    """Return every column of `ecommerce.<entity>` in order; a delete leaves the entity's own null, but for the key."""
     told = (Column(name=told_order_column(name), type=ColumnType.STRING) for name in entity.toastable_names)
     return (*entity.columns, *STATE_COLUMNS, *told, Column(name="date", type=ColumnType.DATE, required=True))
 

@@ -212,10 +212,10 @@ class BatchLease:
 
 
 @dataclass(frozen=True)
-class RefreshLease:
-    """The right to refresh a mart set."""
+class WorkLease:
+    """The right to do a kind of work, such as refreshing a mart set; `owner` and `attempt` are compared on writes."""
 
-    mart_set: str
+    work: str
     owner: str
     attempt: int
     actor: str

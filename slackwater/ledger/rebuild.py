@@ -111,8 +111,8 @@ def restore(connection: Connection, contents: LedgerContents, *, actor: str) -> 
     _copy_refreshes(connection, contents.refreshes)
     for mart_set, raises in contents.flag_raises.items():
         connection.execute(
-            "insert into ledger.refresh_flag (mart_set, raises) values (%s, %s)"
-            " on conflict (mart_set) do update set raises = greatest(ledger.refresh_flag.raises, excluded.raises)",
+            "insert into ledger.work (work, raises) values (%s, %s)"
+            " on conflict (work) do update set raises = greatest(ledger.work.raises, excluded.raises)",
             (mart_set, raises),
         )
     record(connection, _changes(contents), actor=actor)

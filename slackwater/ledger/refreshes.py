@@ -1,7 +1,7 @@
-"""Refreshes in the ledger: the flag that says one is due, the lease, the frozen set, its end. Over an open transaction.
+"""Refreshes in the ledger: when one is due, the frozen set, its end. Over an open transaction.
 
-One lease per mart set. A refresh left open by a dead holder is continued by the next one with the same frozen set,
-never started anew: its impact was computed for that set and its publication may be committed already.
+Flag and lease of a mart set are in `work`. A refresh left open by a dead holder is continued by the next one with the
+same frozen set, never started anew: its impact was computed for that set and its publication may be committed already.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,11 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from slackwater.clients.postgres import Connection
-from slackwater.errors import IllegalTransition, LeaseLost
+from slackwater.errors import IllegalTransition
+from slackwater.ledger import work
 from slackwater.ledger.frontier import advance_floors
 from slackwater.ledger.journal import Change, Detail, record
-from slackwater.ledger.model import LedgerRefresh, RefreshLease, RefreshState, Subject
+from slackwater.ledger.model import LedgerRefresh, RefreshState, Subject, WorkLease
 
 _UNPUBLISHED = "select b.batch_id from ledger.batch b where b.state = 'loaded' and b.published_in is null"
 """There is one set of marts (`naming.MART_SET`): what it published is published."""
@@ -27,47 +28,6 @@ where state = 'rejected'
 """
 
 
-def raise_flag(connection: Connection, mart_set: str) -> bool:
-    """Say that a refresh is due; True when the flag was down, so the caller emits the event."""
-    _ensure_row(connection, mart_set)
-    changed = connection.execute(
-        "update ledger.refresh_flag set is_raised = true, raised_at = clock_timestamp(), raises = raises + 1"
-        " where mart_set = %s and not is_raised",
-        (mart_set,),
-    )
-    return changed.rowcount == 1
-
-
-def lower_flag(connection: Connection, mart_set: str) -> None:
-    """Take the flag down; before freezing a set, so that a load that comes later raises it again."""
-    connection.execute("update ledger.refresh_flag set is_raised = false where mart_set = %s", (mart_set,))
-
-
-def reraise_flag(connection: Connection, mart_set: str, *, grace_seconds: float) -> int | None:
-    """Raise the flag where a refresh is due and nobody works on one.
-
-    Due means: a refresh was left open, or there is an unpublished batch that the last (rejected) refresh did not hold.
-
-    Args:
-        connection: Open transaction.
-        mart_set: Mart set.
-        grace_seconds: How long a flag that is already up is trusted to have started a run.
-
-    Returns:
-        The number of this raise (part of the event's id); None when nothing is due.
-    """
-    _ensure_row(connection, mart_set)
-    if not is_due(connection, mart_set):
-        return None
-    row = connection.execute(
-        "update ledger.refresh_flag set is_raised = true, raised_at = clock_timestamp(), raises = raises + 1"
-        " where mart_set = %s and (leased_until is null or leased_until < clock_timestamp())"
-        " and (not is_raised or raised_at < clock_timestamp() - make_interval(secs => %s)) returning raises",
-        (mart_set, grace_seconds),
-    ).fetchone()
-    return int(row[0]) if row else None
-
-
 def is_due(connection: Connection, mart_set: str) -> bool:
     """Say whether a refresh is open or would have something new to publish."""
     if _open_refresh(connection, mart_set) is not None:
@@ -76,52 +36,9 @@ def is_due(connection: Connection, mart_set: str) -> bool:
     return bool(batch_ids - _rejected_set(connection, mart_set))
 
 
-def flag_raises(connection: Connection, mart_set: str) -> int:
-    """Return how often the flag was raised; numbers the refresh events."""
-    row = connection.execute("select raises from ledger.refresh_flag where mart_set = %s", (mart_set,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def claim(connection: Connection, mart_set: str, *, actor: str, lease_seconds: float) -> RefreshLease | None:
-    """Take the lease of a mart set; None when another live one exists."""
-    _ensure_row(connection, mart_set)
-    owner = f"{actor}/{uuid4().hex[:12]}"
-    row = connection.execute(
-        "update ledger.refresh_flag set lease_owner = %(owner)s, attempt = attempt + 1,"
-        " leased_until = clock_timestamp() + make_interval(secs => %(seconds)s)"
-        " where mart_set = %(id)s and (leased_until is null or leased_until < clock_timestamp()) returning attempt",
-        {"owner": owner, "seconds": lease_seconds, "id": mart_set},
-    ).fetchone()
-    return RefreshLease(mart_set, owner, row[0], actor) if row else None
-
-
-def renew(connection: Connection, lease: RefreshLease, *, lease_seconds: float) -> None:
-    """Extend a lease.
-
-    Raises:
-        LeaseLost: Somebody else holds it now.
-    """
-    found = connection.execute(
-        "update ledger.refresh_flag set leased_until = clock_timestamp() + make_interval(secs => %s)"
-        " where mart_set = %s and lease_owner = %s and attempt = %s",
-        (lease_seconds, lease.mart_set, lease.owner, lease.attempt),
-    )
-    if found.rowcount != 1:
-        raise LeaseLost(f"mart set {lease.mart_set}: attempt {lease.attempt} of {lease.actor} lost its lease")
-
-
-def release(connection: Connection, lease: RefreshLease) -> None:
-    """Give a lease back; one that was lost meanwhile is no error."""
-    connection.execute(
-        "update ledger.refresh_flag set lease_owner = null, leased_until = null"
-        " where mart_set = %s and lease_owner = %s and attempt = %s",
-        (lease.mart_set, lease.owner, lease.attempt),
-    )
-
-
 def start(
     connection: Connection,
-    lease: RefreshLease,
+    lease: WorkLease,
     *,
     bounds: Mapping[str, int],
     as_of: datetime | None,
@@ -142,8 +59,8 @@ def start(
     Raises:
         LeaseLost: Somebody else holds the lease now.
     """
-    _require_lease(connection, lease)
-    left_open = _open_refresh(connection, lease.mart_set)
+    work.require_lease(connection, lease)
+    left_open = _open_refresh(connection, lease.work)
     if left_open is not None:
         return left_open
     rows = connection.execute(
@@ -151,28 +68,28 @@ def start(
         {"bounds": Jsonb(dict(bounds))},
     ).fetchall()
     batch_ids = tuple(row[0] for row in rows)
-    rejected = set() if is_forced else _rejected_set(connection, lease.mart_set)
+    rejected = set() if is_forced else _rejected_set(connection, lease.work)
     if not set(batch_ids) - rejected:
         return None
     refresh_id = uuid4().hex
     naive_as_of = as_of.astimezone(UTC).replace(tzinfo=None) if as_of is not None and as_of.tzinfo else as_of
     connection.execute(
         "insert into ledger.refresh (refresh_id, mart_set, state, bounds, as_of) values (%s, %s, 'building', %s, %s)",
-        (refresh_id, lease.mart_set, Jsonb(dict(bounds)), naive_as_of),
+        (refresh_id, lease.work, Jsonb(dict(bounds)), naive_as_of),
     )
     connection.execute(
         "insert into ledger.refresh_batch (refresh_id, batch_id) select %s, unnest(%s::text[])",
         (refresh_id, list(batch_ids)),
     )
-    detail: Detail = {"batches": len(batch_ids), "mart_set": lease.mart_set}
+    detail: Detail = {"batches": len(batch_ids), "mart_set": lease.work}
     change = Change(Subject.REFRESH, refresh_id, None, RefreshState.BUILDING, detail)
     record(connection, [change], actor=lease.actor)
-    return LedgerRefresh(refresh_id, lease.mart_set, RefreshState.BUILDING, dict(bounds), naive_as_of, batch_ids)
+    return LedgerRefresh(refresh_id, lease.work, RefreshState.BUILDING, dict(bounds), naive_as_of, batch_ids)
 
 
 def mark(
     connection: Connection,
-    lease: RefreshLease,
+    lease: WorkLease,
     refresh_id: str,
     *,
     to_state: RefreshState,
@@ -186,7 +103,7 @@ def mark(
         LeaseLost: Somebody else holds the lease now.
         IllegalTransition: The model does not allow it.
     """
-    _require_lease(connection, lease)
+    work.require_lease(connection, lease)
     row = connection.execute(
         "select state from ledger.refresh where refresh_id = %s for update", (refresh_id,)
     ).fetchone()
@@ -247,18 +164,3 @@ def _rejected_set(connection: Connection, mart_set: str) -> set[str]:
         return set()
     found = connection.execute("select batch_id from ledger.refresh_batch where refresh_id = %s", (row[0],)).fetchall()
     return {item[0] for item in found}
-
-
-def _require_lease(connection: Connection, lease: RefreshLease) -> None:
-    found = connection.execute(
-        "select 1 from ledger.refresh_flag where mart_set = %s and lease_owner = %s and attempt = %s for update",
-        (lease.mart_set, lease.owner, lease.attempt),
-    ).fetchone()
-    if found is None:
-        raise LeaseLost(f"mart set {lease.mart_set}: attempt {lease.attempt} of {lease.actor} lost its lease")
-
-
-def _ensure_row(connection: Connection, mart_set: str) -> None:
-    connection.execute(
-        "insert into ledger.refresh_flag (mart_set) values (%s) on conflict (mart_set) do nothing", (mart_set,)
-    )

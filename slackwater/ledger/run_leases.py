@@ -36,14 +36,14 @@ class RunDecision:
 
 
 def run_leases(connection: Connection) -> list[RunLease]:
-    """Return the leases of unloaded batches and of mart sets that a flow run took and did not give back."""
+    """Return the leases of unloaded batches and of kinds of work that a flow run took and did not give back."""
     with connection.cursor(row_factory=class_row(RunLease)) as cursor:
         cursor.execute(
             "with held as ("
             " select 'batch ' || batch_id as subject, lease_owner, attempt, leased_until from ledger.batch"
             "  where state <> 'loaded' and lease_owner is not null"
             " union all"
-            " select 'mart set ' || mart_set, lease_owner, attempt, leased_until from ledger.refresh_flag"
+            " select work, lease_owner, attempt, leased_until from ledger.work"
             "  where lease_owner is not null)"
             " select subject, split_part(lease_owner, '/', 2) as run_id, attempt,"
             " extract(epoch from leased_until - clock_timestamp())::float8 as seconds_left"

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from slackwater.clients.postgres import Connection, Sessions
 from slackwater.errors import ConfigurationError
-from slackwater.ledger import batch_leases, batches, emissions, frontier, objects, refreshes
+from slackwater.ledger import batch_leases, batches, emissions, frontier, objects, refreshes, work
 from slackwater.ledger.emissions import DueBatch
 from slackwater.ledger.model import (
     Batch,
@@ -21,15 +21,15 @@ from slackwater.ledger.model import (
     LedgerRefresh,
     ObjectState,
     OpenObject,
-    RefreshLease,
     RefreshState,
     SeenObject,
     Skipped,
+    WorkLease,
 )
 from slackwater.ledger.object_days import ObjectDays
 from slackwater.ledger.renewal import renewing
 
-Lease = BatchLease | RefreshLease
+Lease = BatchLease | WorkLease
 _NO_DAYS: ObjectDays = MappingProxyType({})
 
 
@@ -179,7 +179,7 @@ class Ledger:
             if isinstance(lease, BatchLease):
                 batch_leases.renew(connection, lease, lease_seconds=self._lease_seconds)
             else:
-                refreshes.renew(connection, lease, lease_seconds=self._lease_seconds)
+                work.renew(connection, lease, lease_seconds=self._lease_seconds)
 
     def release(self, lease: BatchLease, *, error: str | None = None) -> None:
         """Give a batch back, keeping why the attempt failed."""
@@ -196,40 +196,49 @@ class Ledger:
         with renewing(lambda: self.renew(lease), every_seconds=self._lease_seconds / 3) as check:
             yield check
 
+    # kinds of work that one run does at a time
+
+    def raise_flag(self, kind: str) -> bool:
+        """Say that a kind of work is due; True when its flag was down."""
+        with self.transaction() as connection:
+            return work.raise_flag(connection, kind)
+
+    def lower_flag(self, kind: str) -> None:
+        """Take a flag down, before looking what there is to do."""
+        with self.transaction() as connection:
+            work.lower_flag(connection, kind)
+
+    def flag_raises(self, kind: str) -> int:
+        """Return how often a flag was raised; part of the event's id."""
+        with self.transaction() as connection:
+            return work.flag_raises(connection, kind)
+
+    def claim_work(self, kind: str, *, actor: str) -> WorkLease | None:
+        """Take the lease of a kind of work; None when another live one exists."""
+        with self.transaction() as connection:
+            return work.claim(connection, kind, actor=actor, lease_seconds=self._lease_seconds)
+
+    def release_work(self, lease: WorkLease) -> None:
+        """Give a lease back."""
+        with self.transaction() as connection:
+            work.release(connection, lease)
+
     # refreshes
-
-    def raise_refresh_flag(self, mart_set: str) -> bool:
-        """Say that a refresh is due; True when the flag was down."""
-        with self.transaction() as connection:
-            return refreshes.raise_flag(connection, mart_set)
-
-    def lower_refresh_flag(self, mart_set: str) -> None:
-        """Take the flag down, before freezing a set."""
-        with self.transaction() as connection:
-            refreshes.lower_flag(connection, mart_set)
 
     def reraise_refresh_flag(self, mart_set: str, *, grace_seconds: float) -> int | None:
         """Raise the flag where a refresh is due and nobody works on one; returns the number of the event to send."""
         with self.transaction() as connection:
-            return refreshes.reraise_flag(connection, mart_set, grace_seconds=grace_seconds)
-
-    def refresh_flag_raises(self, mart_set: str) -> int:
-        """Return how often the flag was raised; part of the event's id."""
-        with self.transaction() as connection:
-            return refreshes.flag_raises(connection, mart_set)
+            if not refreshes.is_due(connection, mart_set):
+                return None
+            return work.reraise_flag(connection, mart_set, grace_seconds=grace_seconds)
 
     def is_refresh_due(self, mart_set: str) -> bool:
         """Say whether a refresh is open or would have something new to publish."""
         with self.transaction() as connection:
             return refreshes.is_due(connection, mart_set)
 
-    def claim_refresh(self, mart_set: str, *, actor: str) -> RefreshLease | None:
-        """Take a mart set's lease; None when another live one exists."""
-        with self.transaction() as connection:
-            return refreshes.claim(connection, mart_set, actor=actor, lease_seconds=self._lease_seconds)
-
     def start_refresh(
-        self, lease: RefreshLease, *, bounds: Mapping[str, int], as_of: datetime | None, is_forced: bool = False
+        self, lease: WorkLease, *, bounds: Mapping[str, int], as_of: datetime | None, is_forced: bool = False
     ) -> LedgerRefresh | None:
         """Freeze the set of a new refresh or continue one left open; None when there is nothing new."""
         with self.transaction() as connection:
@@ -243,29 +252,24 @@ class Ledger:
             raise ConfigurationError(f"there is no refresh {refresh_id}")
         return found
 
-    def mark_tested(self, lease: RefreshLease, refresh_id: str) -> None:
+    def mark_tested(self, lease: WorkLease, refresh_id: str) -> None:
         """Record that every check ran."""
         with self.transaction() as connection:
             refreshes.mark(connection, lease, refresh_id, to_state=RefreshState.TESTED)
 
-    def mark_published(self, lease: RefreshLease, refresh_id: str, *, publication_id: str) -> None:
+    def mark_published(self, lease: WorkLease, refresh_id: str, *, publication_id: str) -> None:
         """Record that marts hold the refresh."""
         with self.transaction() as connection:
             to_state = RefreshState.PUBLISHED
             refreshes.mark(connection, lease, refresh_id, to_state=to_state, publication_id=publication_id)
 
     def mark_rejected(
-        self, lease: RefreshLease, refresh_id: str, *, reasons: Sequence[str], report: str | None = None
+        self, lease: WorkLease, refresh_id: str, *, reasons: Sequence[str], report: str | None = None
     ) -> None:
         """Record that the gate refused the refresh; its batches wait for the next one."""
         with self.transaction() as connection:
             to_state = RefreshState.REJECTED
             refreshes.mark(connection, lease, refresh_id, to_state=to_state, reasons=reasons, report=report)
-
-    def release_refresh(self, lease: RefreshLease) -> None:
-        """Give a mart set back."""
-        with self.transaction() as connection:
-            refreshes.release(connection, lease)
 
     # answers
 

@@ -121,7 +121,7 @@ class LeaseView:
     """A lease of the ledger that a flow run holds or held last.
 
     Attributes:
-        subject: `batch <id>` or `mart set <name>`.
+        subject: `batch <id>`, or a kind of work such as a mart set's name.
         run_id: The (root) flow run that took it.
         attempt: Its number.
         seconds_left: Until it expires, by the database's clock; negative when it has.

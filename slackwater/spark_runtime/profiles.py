@@ -1,8 +1,8 @@
 """Memory of the Spark processes, computed from what a profile may use in all. Pure.
 
 A process's limit is its heap plus an overhead for what the JVM and Python use beside the heap. The overhead was
-measured: a driver with 1 GiB of heap grows to 1.15 GiB resident in a sort of a million rows (2026-11-21), plus metaspace,
-code cache and Python's own; a quarter of the limit, at least 384 MiB, holds all of it.
+measured: a driver with 1 GiB of heap grows to 1.15 GiB resident in a sort of a million rows (2026-11-21), plus
+metaspace, code cache and Python's own; a quarter of the limit, at least 384 MiB, holds all of it.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse
 from slackwater.entities.model import changelog_schema, load_entity
 from slackwater.lake.event_days import rows_per_object_day
-from slackwater.ledger.model import BatchLease, RefreshLease, SeenObject, object_id
+from slackwater.ledger.model import BatchLease, SeenObject, WorkLease, object_id
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET
 from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, RUN_RESULTS, NodeResult, read_run_results
@@ -85,9 +85,9 @@ class WarehousePath:
             actor=ACTOR,
         )
 
-    def start(self) -> tuple[Refresh, RefreshLease]:
+    def start(self) -> tuple[Refresh, WorkLease]:
         """Claim the mart set and start a refresh; there must be something to do."""
-        lease = self.ledger.claim_refresh(MART_SET, actor=ACTOR)
+        lease = self.ledger.claim_work(MART_SET, actor=ACTOR)
         if lease is None:
             raise AssertionError("somebody else refreshes")
         refresh = start_refresh(ledger=self.ledger, warehouse=self.warehouse, lease=lease)

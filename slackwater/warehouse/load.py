@@ -98,7 +98,7 @@ def load_batch(
         row_count=loaded.row_count,
         seconds=time.monotonic() - started,
         was_already_loaded=loaded.was_already_loaded,
-        is_refresh_due=ledger.raise_refresh_flag(MART_SET),
+        is_refresh_due=ledger.raise_flag(MART_SET),
     )
 
 

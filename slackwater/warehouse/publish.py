@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from slackwater.checkpoints import Checkpoint, reached
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.errors import IllegalTransition, LeaseLost
-from slackwater.ledger.model import RefreshLease, RefreshState
+from slackwater.ledger.model import RefreshState, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
 from slackwater.warehouse.refresh import Refresh
@@ -46,7 +46,7 @@ def publication_id_of(refresh_id: str) -> str:
 
 
 def publish(
-    refresh: Refresh, *, ledger: Ledger, warehouse: Warehouse, lease: RefreshLease, marts: Sequence[Mart] | None = None
+    refresh: Refresh, *, ledger: Ledger, warehouse: Warehouse, lease: WorkLease, marts: Sequence[Mart] | None = None
 ) -> Publication:
     """Make what readers see equal to the refresh's candidate, and say so in the ledger.
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.errors import TerminalError
-from slackwater.ledger.model import LedgerRefresh, RefreshLease
+from slackwater.ledger.model import LedgerRefresh, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
 from slackwater.warehouse.impact import LoadRange, impact_statements
@@ -39,9 +39,7 @@ class Refresh:
     impact_counts: Mapping[str, int]
 
 
-def start_refresh(
-    *, ledger: Ledger, warehouse: Warehouse, lease: RefreshLease, is_forced: bool = False
-) -> Refresh | None:
+def start_refresh(*, ledger: Ledger, warehouse: Warehouse, lease: WorkLease, is_forced: bool = False) -> Refresh | None:
     """Freeze the loaded, unpublished batches and record their impact.
 
     A refresh whose holder died is resumed with the set and the impact it had; its impact is not computed again, because

@@ -1,8 +1,8 @@
 """The newest version per key: the merge rule of the state tables, as expressions over DataFrames.
 
-The rule is that of `slackwater/testing/conformance/reference_merge.py`: per key the change with the greatest place wins,
-tombstones included, and each toastable column takes the value of the greatest change that told it. What a table already
-holds takes part by its places alone, so its wide columns need not be read.
+The rule is that of `slackwater/testing/conformance/reference_merge.py`: per key the change with the greatest place
+wins, tombstones included, and each toastable column takes the value of the greatest change that told it. What a table
+already holds takes part by its places alone, so its wide columns need not be read.
 """
 
 from pyspark.sql import Column, DataFrame

@@ -19,7 +19,7 @@ from slackwater.clients.snowflake import Warehouse
 from slackwater.entities.model import load_entity
 from slackwater.errors import TransientError
 from slackwater.lake.append import append_claimed
-from slackwater.ledger.model import BatchLease, BatchState, RefreshLease, RefreshState
+from slackwater.ledger.model import BatchLease, BatchState, RefreshState, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, MART_SET, SNAPSHOT_BATCH_ID, changelog_table
 from slackwater.testing.landing_files import LandingFile
@@ -205,7 +205,7 @@ def two_processes(kind, sandbox, *, with_warehouse) -> Iterator[Callable[[list],
             child.kill()
 
 
-def two_leases(sandbox, take) -> list[BatchLease] | list[RefreshLease]:
+def two_leases(sandbox, take) -> list[BatchLease] | list[WorkLease]:
     """Take a lease that runs out at once, and the one that replaces it."""
     with Ledger(sandbox.ledger.dsn, lease_seconds=0.001) as short, Ledger(sandbox.ledger.dsn) as ledger:
         stale = take(short, "stale")
@@ -263,7 +263,7 @@ def started(sandbox, ledger, warehouse, number):
     bench = Bench(ledger, Lake(sandbox.lake, sandbox.s3), ObjectStore(sandbox.s3), sandbox.landing)
     file = LandingFile(first=3 * number)
     bench.load(bench.seal("orders", bench.record(file.key(), f"e{number}", 1)), load_seq=number + 1)
-    stale, live = two_leases(sandbox, lambda by, actor: by.claim_refresh(MART_SET, actor=actor))
+    stale, live = two_leases(sandbox, lambda by, actor: by.claim_work(MART_SET, actor=actor))
     frozen = ledger.start_refresh(live, bounds={"orders": number + 1}, as_of=None)
     ledger.mark_tested(live, frozen.refresh_id)
     warehouse.execute(
@@ -288,7 +288,7 @@ def test_a_refresh_two_processes_publish_at_once_is_one_publication(sandbox):
                 assert answers[0] in ("LeaseLost", "CommitConflict")
                 if answers[1] == "CommitConflict":  # as the flow does: try again
                     publish(refresh, ledger=ledger, warehouse=warehouse, lease=live, marts=(MART,))
-                ledger.release_refresh(live)
+                ledger.release_work(live)
                 assert warehouse.query("select amount, publication_id from MARTS.SALES") == [
                     (Decimal(number + 1), f"pub-{refresh.refresh_id}")
                 ]

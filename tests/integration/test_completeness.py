@@ -88,13 +88,13 @@ class Shop:
     def publish(self) -> str:
         """Publish what is loaded and return the refresh."""
         ledger = self.bench.ledger
-        lease = ledger.claim_refresh(MART_SET, actor="test")
+        lease = ledger.claim_work(MART_SET, actor="test")
         assert lease is not None
         refresh = start_refresh(ledger=ledger, warehouse=self.warehouse, lease=lease)
         assert refresh is not None
         ledger.mark_tested(lease, refresh.refresh_id)
         publish(refresh, ledger=ledger, warehouse=self.warehouse, lease=lease, marts=())
-        ledger.release_refresh(lease)
+        ledger.release_work(lease)
         return refresh.refresh_id
 
     def deliver(self, *files: LandingFile) -> None:

@@ -69,7 +69,7 @@ class Scene:
         else:
             self._check(refresh.refresh_id, "failed", '["1"]')
             self.path.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["totals fell"], report="scan.html")
-        self.path.ledger.release_refresh(lease)
+        self.path.ledger.release_work(lease)
 
     def _check(self, refresh_id: str, outcome: str, keys: str) -> None:
         self.path.warehouse.execute(

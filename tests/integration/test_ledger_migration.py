@@ -108,7 +108,7 @@ def test_a_ledger_that_came_forward_works_on(old_dsn):
         listings.discard_quarantine(ledger, "o2", reason="lost for good", actor="ann")
         assert ledger.published_frontier() == {("orders", "shop.orders+0"): 5}
         ledger.mark_loaded(ledger.claim_batch("b3", actor="test"), load_seq=3)
-        lease = ledger.claim_refresh(MART_SET, actor="test")
+        lease = ledger.claim_work(MART_SET, actor="test")
         refresh = ledger.start_refresh(lease, bounds={"orders": 3}, as_of=None)
         assert refresh.batch_ids == ("b2", "b3")
         ledger.mark_tested(lease, refresh.refresh_id)

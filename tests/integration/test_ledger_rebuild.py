@@ -77,13 +77,13 @@ class World:
         refresh, lease = self.path.start()
         self.ledger.mark_tested(lease, refresh.refresh_id)
         publish(refresh, ledger=self.ledger, warehouse=self.warehouse, lease=lease, marts=())
-        self.ledger.release_refresh(lease)
+        self.ledger.release_work(lease)
         return refresh
 
     def reject(self):
         refresh, lease = self.path.start()
         self.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["volume"])
-        self.ledger.release_refresh(lease)
+        self.ledger.release_work(lease)
 
     def answers(self):
         with self.ledger.transaction() as connection:
@@ -200,7 +200,7 @@ def test_the_rebuilt_ledger_gives_the_answers_of_the_lost_one_and_work_goes_on(w
 
 def test_every_restored_row_has_its_transition_and_events_and_attempts_get_new_numbers(world):
     *_, landed = filled(world)
-    raises = world.ledger.refresh_flag_raises("core")
+    raises = world.ledger.flag_raises("core")
     world.lose_ledger()
     world.rebuild()
     with world.ledger.transaction() as connection:
@@ -214,7 +214,7 @@ def test_every_restored_row_has_its_transition_and_events_and_attempts_get_new_n
         ("object", "batched", 9),
         ("refresh", "published", 2),
     ]
-    assert world.ledger.refresh_flag_raises("core") > raises > 0
+    assert world.ledger.flag_raises("core") > raises > 0
     assert world.path.claim(landed).attempt > 100
 
 

@@ -57,11 +57,11 @@ def loaded(ledger, *files, load_seq=1, skipped=()):
 
 
 def publish(ledger):
-    lease = ledger.claim_refresh(MART_SET, actor="test")
+    lease = ledger.claim_work(MART_SET, actor="test")
     refresh = ledger.start_refresh(lease, bounds={"orders": 10**6}, as_of=None)
     ledger.mark_tested(lease, refresh.refresh_id)
     ledger.mark_published(lease, refresh.refresh_id, publication_id=f"pub-{refresh.refresh_id}")
-    ledger.release_refresh(lease)
+    ledger.release_work(lease)
     return refresh
 
 

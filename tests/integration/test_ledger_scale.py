@@ -148,11 +148,11 @@ def published_tail(bench):
         if number < 2:
             bench.load(batch_id, load_seq=OBJECTS + number)
         if number == 0:
-            lease = ledger.claim_refresh(MART_SET, actor="test")
+            lease = ledger.claim_work(MART_SET, actor="test")
             refresh = ledger.start_refresh(lease, bounds={"orders": OBJECTS}, as_of=None)
             ledger.mark_tested(lease, refresh.refresh_id)
             ledger.mark_published(lease, refresh.refresh_id, publication_id="p")
-            ledger.release_refresh(lease)
+            ledger.release_work(lease)
     ledger.record_objects([seen(LandingFile(first=first + 20))], actor="test")
 
 

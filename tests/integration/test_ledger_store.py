@@ -50,7 +50,7 @@ def loaded(ledger, first=0, *, load_seq=1, entity="orders"):
 
 def expire_leases(ledger):
     with ledger.transaction() as connection:
-        for table in ("batch", "refresh_flag"):
+        for table in ("batch", "work"):
             connection.execute(
                 f"update ledger.{table} set leased_until = clock_timestamp() - interval '1 s'"
                 " where leased_until is not null"
@@ -328,10 +328,10 @@ def start(ledger, lease, bounds=BOUNDS, **arguments):
 
 
 def test_who_raises_the_flag_first_is_told(ledger):
-    assert ledger.raise_refresh_flag(MART_SET)
-    assert not ledger.raise_refresh_flag(MART_SET)
-    ledger.lower_refresh_flag(MART_SET)
-    assert ledger.raise_refresh_flag(MART_SET)
+    assert ledger.raise_flag(MART_SET)
+    assert not ledger.raise_flag(MART_SET)
+    ledger.lower_flag(MART_SET)
+    assert ledger.raise_flag(MART_SET)
 
 
 def test_a_refresh_freezes_the_loaded_batches_within_its_bounds(ledger):
@@ -340,29 +340,29 @@ def test_a_refresh_freezes_the_loaded_batches_within_its_bounds(ledger):
     loaded(ledger, 20, load_seq=11)
     loaded(ledger, 0, load_seq=1, entity="products")
     sealed(ledger, 40)
-    lease = ledger.claim_refresh(MART_SET, actor="a")
+    lease = ledger.claim_work(MART_SET, actor="a")
     found = start(ledger, lease)
     assert set(found.batch_ids) == {first, second}
     assert (found.bounds, found.is_resumed, found.state) == (BOUNDS, False, RefreshState.BUILDING)
-    assert ledger.claim_refresh(MART_SET, actor="b") is None
+    assert ledger.claim_work(MART_SET, actor="b") is None
 
 
 def test_a_refresh_left_open_is_continued_with_its_frozen_set(ledger):
     loaded(ledger, 0, load_seq=1)
-    first = start(ledger, ledger.claim_refresh(MART_SET, actor="a"))
+    first = start(ledger, ledger.claim_work(MART_SET, actor="a"))
     loaded(ledger, 10, load_seq=2)
     expire_leases(ledger)
     assert ledger.is_refresh_due(MART_SET)
-    again = start(ledger, ledger.claim_refresh(MART_SET, actor="b"))
+    again = start(ledger, ledger.claim_work(MART_SET, actor="b"))
     assert (again.refresh_id, again.batch_ids, again.is_resumed) == (first.refresh_id, first.batch_ids, True)
 
 
 def test_a_stale_refresher_can_mark_nothing(ledger):
     loaded(ledger)
-    stale = ledger.claim_refresh(MART_SET, actor="a")
+    stale = ledger.claim_work(MART_SET, actor="a")
     refresh = start(ledger, stale)
     expire_leases(ledger)
-    ledger.claim_refresh(MART_SET, actor="b")
+    ledger.claim_work(MART_SET, actor="b")
     with pytest.raises(LeaseLost):
         ledger.mark_tested(stale, refresh.refresh_id)
     with pytest.raises(LeaseLost):
@@ -375,7 +375,7 @@ def test_a_stale_refresher_can_mark_nothing(ledger):
 
 def test_a_published_batch_is_never_frozen_again(ledger):
     loaded(ledger, 0, load_seq=1)
-    lease = ledger.claim_refresh(MART_SET, actor="a")
+    lease = ledger.claim_work(MART_SET, actor="a")
     refresh = start(ledger, lease)
     with pytest.raises(IllegalTransition):
         ledger.mark_published(lease, refresh.refresh_id, publication_id="p1")
@@ -391,7 +391,7 @@ def test_a_published_batch_is_never_frozen_again(ledger):
 
 def test_a_rejected_set_waits_for_something_new_or_for_force(ledger):
     first = loaded(ledger, 0, load_seq=1)
-    lease = ledger.claim_refresh(MART_SET, actor="a")
+    lease = ledger.claim_work(MART_SET, actor="a")
     refresh = start(ledger, lease)
     ledger.mark_rejected(lease, refresh.refresh_id, reasons=["keys repeat"], report="r.html")
     assert ledger.refresh(refresh.refresh_id).reasons == ("keys repeat",)
@@ -411,22 +411,22 @@ def test_the_sweep_raises_the_flag_only_where_nobody_works(ledger):
     raise_again = lambda: ledger.reraise_refresh_flag(MART_SET, grace_seconds=60)  # noqa: E731
     assert raise_again() is None
     loaded(ledger)
-    lease = ledger.claim_refresh(MART_SET, actor="a")
+    lease = ledger.claim_work(MART_SET, actor="a")
     assert raise_again() is None
-    ledger.release_refresh(lease)
+    ledger.release_work(lease)
     assert raise_again() == 1
     assert raise_again() is None
     with ledger.transaction() as connection:
-        connection.execute("update ledger.refresh_flag set raised_at = raised_at - interval '61 s'")
+        connection.execute("update ledger.work set raised_at = raised_at - interval '61 s'")
     assert raise_again() == 2
 
 
 def publish_all(ledger):
-    lease = ledger.claim_refresh(MART_SET, actor="a")
+    lease = ledger.claim_work(MART_SET, actor="a")
     refresh = start(ledger, lease)
     ledger.mark_tested(lease, refresh.refresh_id)
     ledger.mark_published(lease, refresh.refresh_id, publication_id="p")
-    ledger.release_refresh(lease)
+    ledger.release_work(lease)
 
 
 def test_the_frontier_is_what_is_published_without_a_gap(ledger):

@@ -218,7 +218,7 @@ def test_the_transient_table_is_gone_after_success_and_failure(path):
 def test_only_the_call_that_raises_the_flag_says_that_a_refresh_is_due(path):
     assert path.load("orders", ORDER).is_refresh_due is True
     assert path.load("orders", {**ORDER, "id": 2}).is_refresh_due is False
-    path.ledger.lower_refresh_flag(MART_SET)
+    path.ledger.lower_flag(MART_SET)
     assert path.load("orders", {**ORDER, "id": 3}).is_refresh_due is True
 
 

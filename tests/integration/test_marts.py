@@ -62,7 +62,7 @@ class Shop:
         self.build(refresh)
         self.path.ledger.mark_tested(lease, refresh.refresh_id)
         done = publish(refresh, ledger=self.path.ledger, warehouse=self.path.warehouse, lease=lease)
-        self.path.ledger.release_refresh(lease)
+        self.path.ledger.release_work(lease)
         return refresh, done
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
@@ -173,7 +173,7 @@ def repaired(shop: Shop, first: Publication) -> Repaired:
     shop.build(rejected)
     path.ledger.mark_tested(lease, rejected.refresh_id)
     path.ledger.mark_rejected(lease, rejected.refresh_id, reasons=["planted"])
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
     after = shop.content("MARTS")
     path.load("orders", {"id": 6, "op": "d"})
     path.load("order_items", {"id": 8, "op": "d"})

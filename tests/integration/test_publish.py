@@ -71,7 +71,7 @@ def _published(path: WarehousePath):
     refresh, lease = _started(path)
     path.ledger.mark_tested(lease, refresh.refresh_id)
     done = publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
     return done
 
 
@@ -165,7 +165,7 @@ def test_an_older_refresh_cannot_publish_once_a_newer_one_has_started(path):
     _candidate(path, ("2010-12-01", "1.00", None))
     older, lease = _started(path)
     path.ledger.mark_rejected(lease, older.refresh_id, reasons=["test"])
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
     newer, _ = _started(path)
 
     with pytest.raises(LeaseLost, match=newer.refresh_id):
@@ -191,4 +191,4 @@ def test_two_processes_that_publish_at_once_give_one_publication(path, sandbox):
             assert {row[1] for row in _marts(path)} == {Decimal(number)}
             assert path.warehouse.scalar("select publication_seq from MARTS.PUBLICATION_CURRENT") == number
             path.ledger.mark_published(lease, refresh.refresh_id, publication_id="p")
-            path.ledger.release_refresh(lease)
+            path.ledger.release_work(lease)

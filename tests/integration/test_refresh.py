@@ -50,7 +50,7 @@ def _publish(path: WarehousePath) -> None:
     )
     path.ledger.mark_tested(lease, refresh.refresh_id)
     path.ledger.mark_published(lease, refresh.refresh_id, publication_id="p")
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
 
 
 def _shop(path: WarehousePath) -> None:
@@ -184,13 +184,13 @@ def test_a_change_touches_the_dates_of_its_old_and_new_parents_only(built, entit
 
 
 def test_nothing_new_starts_nothing(path):
-    lease = path.ledger.claim_refresh(MART_SET, actor="test")
+    lease = path.ledger.claim_work(MART_SET, actor="test")
     assert lease is not None
     assert start_refresh(ledger=path.ledger, warehouse=path.warehouse, lease=lease) is None
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
     _shop(path)
     _publish(path)
-    lease = path.ledger.claim_refresh(MART_SET, actor="test")
+    lease = path.ledger.claim_work(MART_SET, actor="test")
     assert lease is not None
     assert start_refresh(ledger=path.ledger, warehouse=path.warehouse, lease=lease) is None
 
@@ -203,7 +203,7 @@ def test_a_rejected_refresh_leaves_its_batches_and_dates_to_the_next(path):
     rejected, lease = path.start()
     path.warehouse.execute("update STAGING.BASE_ORDER_ITEMS set order_id = 3 where id = 1")
     path.ledger.mark_rejected(lease, rejected.refresh_id, reasons=["broken key"])
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
     path.load("orders", {"id": 2, "op": "u", "user_id": 2, "created_at": DAY[1]})
 
     repaired, _ = path.start()
@@ -223,7 +223,7 @@ def test_a_resumed_refresh_keeps_its_bounds_and_its_impact(path):
     first, lease = path.start()
     before = _impact(path.warehouse, first.refresh_id)
     path.warehouse.execute("update STAGING.BASE_ORDER_ITEMS set order_id = 3 where id = 1")
-    path.ledger.release_refresh(lease)
+    path.ledger.release_work(lease)
     path.load("orders", {"id": 2, "op": "u", "user_id": 2, "created_at": DAY[1]})
 
     resumed, _ = path.start()

@@ -46,7 +46,7 @@ def test_only_leases_that_flow_runs_hold_are_read_and_their_end_is_the_databases
     live = claimed(ledger, 0, actor="flow-run/r-1")
     expired = claimed(ledger, 100, actor="flow-run/r-2")
     claimed(ledger, 200, actor="cli")
-    ledger.claim_refresh(MART_SET, actor="flow-run/r-3")
+    ledger.claim_work(MART_SET, actor="flow-run/r-3")
     with ledger.transaction() as connection:
         connection.execute(
             "update ledger.batch set leased_until = clock_timestamp() - interval '75 s' where batch_id = %s",
@@ -56,7 +56,7 @@ def test_only_leases_that_flow_runs_hold_are_read_and_their_end_is_the_databases
     assert {subject: (one.run_id, one.attempt) for subject, one in found.items()} == {
         f"batch {live.batch_id}": ("r-1", 1),
         f"batch {expired.batch_id}": ("r-2", 1),
-        f"mart set {MART_SET}": ("r-3", 1),
+        MART_SET: ("r-3", 1),
     }
     assert 50 < found[f"batch {live.batch_id}"].seconds_left <= 60
     assert -90 < found[f"batch {expired.batch_id}"].seconds_left <= -75

@@ -144,21 +144,21 @@ def test_a_loaded_batch_nobody_refreshes_is_announced_once_per_grace(swept):
     assert not swept.sweep().is_refresh_due_sent
     assert swept.events(EVENT_REFRESH_DUE) == [{"mart_set": MART_SET}]
     with swept.ledger.transaction() as connection:
-        connection.execute("update ledger.refresh_flag set raised_at = raised_at - interval '61 s'")
+        connection.execute("update ledger.work set raised_at = raised_at - interval '61 s'")
     assert swept.sweep().is_refresh_due_sent
-    lease = swept.ledger.claim_refresh(MART_SET, actor="works")
+    lease = swept.ledger.claim_work(MART_SET, actor="works")
     with swept.ledger.transaction() as connection:
-        connection.execute("update ledger.refresh_flag set raised_at = raised_at - interval '61 s'")
+        connection.execute("update ledger.work set raised_at = raised_at - interval '61 s'")
     assert not swept.sweep().is_refresh_due_sent
-    swept.ledger.release_refresh(lease)
+    swept.ledger.release_work(lease)
 
 
 def test_a_rejected_refresh_is_not_announced_until_something_new_is_loaded(swept):
     swept.load(swept.seal("orders", swept.record(LandingFile().key(), "e", 9)), load_seq=1)
-    lease = swept.ledger.claim_refresh(MART_SET, actor="a")
+    lease = swept.ledger.claim_work(MART_SET, actor="a")
     refresh = swept.ledger.start_refresh(lease, bounds={"orders": 9}, as_of=None)
     swept.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["x"])
-    swept.ledger.release_refresh(lease)
+    swept.ledger.release_work(lease)
     assert not swept.sweep().is_refresh_due_sent
     swept.load(swept.seal("orders", swept.record(LandingFile(first=3).key(), "e", 9)), load_seq=2)
     assert swept.sweep().is_refresh_due_sent

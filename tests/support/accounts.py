@@ -56,7 +56,7 @@ LEDGER_QUESTIONS = {
 
 LEASES = (
     "select 'batch ' || batch_id from ledger.batch where lease_owner is not null"
-    " union all select 'marts ' || mart_set from ledger.refresh_flag where lease_owner is not null"
+    " union all select work from ledger.work where lease_owner is not null"
 )
 
 

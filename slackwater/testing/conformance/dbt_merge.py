@@ -85,7 +85,7 @@ class DbtMerge:
         )
         self.path.ledger.mark_tested(lease, refresh.refresh_id)
         self.path.ledger.mark_published(lease, refresh.refresh_id, publication_id=publication_id)
-        self.path.ledger.release_refresh(lease)
+        self.path.ledger.release_work(lease)
 
     def _load(self, entity: str, items: Sequence[LandingObject]) -> str | None:
         """Put, record, seal, append and load; returns the batch, None when every object was there before."""
