@@ -22,7 +22,7 @@ class FoldRequest(BaseModel):
 
     Attributes:
         batch_ids: Landed batches, none of them folded.
-        dates: Every date their rows have in the changelog.
+        dates: Every date their rows have in the changelog; empty: not known, all are looked through.
         row_count: Their rows, as the ledger has counted them.
     """
 
@@ -64,12 +64,12 @@ class FoldResult(BaseModel):
 
 @dataclass(frozen=True)
 class UnfoldedBatch:
-    """A landed batch no fold has taken in; `dates` are those of its rows."""
+    """A landed batch no fold has taken in; `dates` are those of its rows, None when the ledger does not know them."""
 
     batch_id: str
     entity: str
     row_count: int
-    dates: frozenset[date]
+    dates: frozenset[date] | None
 
 
 def plan_fold(
@@ -97,6 +97,16 @@ def plan_fold(
     return FoldRequest(
         entity=chosen[0].entity,
         batch_ids=tuple(batch.batch_id for batch in chosen),
-        dates=tuple(sorted({day for batch in chosen for day in batch.dates})),
+        dates=_dates(chosen),
         row_count=rows,
     )
+
+
+def _dates(batches: Sequence[UnfoldedBatch]) -> tuple[date, ...]:
+    """Return every date the batches have rows of; empty when those of one of them are not known."""
+    days: set[date] = set()
+    for batch in batches:
+        if batch.dates is None:
+            return ()
+        days |= batch.dates
+    return tuple(sorted(days))

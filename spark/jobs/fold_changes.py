@@ -37,9 +37,9 @@ def run(session: SparkSession, request: FoldRequest) -> FoldResult:
     require_format(session, state)
     done = folded_batches(session, state)
     held = tuple(sorted(done.intersection(request.batch_ids)))
-    changes = session.table(changelog_table(entity.name)).where(
-        f.col("_batch_id").isin(*request.batch_ids) & f.col("date").isin(*request.dates)
-    )
+    changes = session.table(changelog_table(entity.name)).where(f.col("_batch_id").isin(*request.batch_ids))
+    if request.dates:
+        changes = changes.where(f.col("date").isin(*request.dates))
     with _timed(seconds, "read"):
         found = changes.count()
     if found != request.row_count:

@@ -1,0 +1,84 @@
+"""Which batches were folded into the state tables. Functions over an open transaction.
+
+Folding is beside a batch's way to the warehouse, not a state of it: a batch may be folded before or after it is loaded.
+What the ledger notes here is a memory of what the table's snapshots say; folding a batch again changes nothing.
+"""
+
+from collections.abc import Collection, Sequence
+
+from slackwater.clients.postgres import Connection
+from slackwater.lake.fold import UnfoldedBatch
+from slackwater.ledger import work
+from slackwater.ledger.model import WorkLease
+
+_UNFOLDED = "state <> 'sealed' and row_count > 0 and folded_at is null"
+
+
+def unfolded_batches(connection: Connection, entity: str, *, limit: int) -> tuple[UnfoldedBatch, ...]:
+    """Return landed batches with rows that no fold took in, oldest first.
+
+    Args:
+        connection: Open transaction.
+        entity: Whose batches.
+        limit: Most batches returned, >= 1.
+    """
+    rows = connection.execute(
+        "select b.batch_id, b.row_count, array_agg(distinct d.day) filter (where d.day is not null),"
+        " coalesce(sum(d.row_count), 0)"
+        f" from (select batch_id, row_count, landed_at from ledger.batch where entity = %s and {_UNFOLDED}"
+        "  order by landed_at, batch_id limit %s) b"
+        " join ledger.batch_object m on m.batch_id = b.batch_id and not m.is_skipped"
+        " left join ledger.object_day d on d.object_id = m.object_id"
+        " group by b.batch_id, b.row_count, b.landed_at order by b.landed_at, b.batch_id",
+        (entity, limit),
+    ).fetchall()
+    return tuple(
+        UnfoldedBatch(batch_id, entity, count, frozenset(days) if counted == count else None)
+        for batch_id, count, days, counted in rows
+    )
+
+
+def unfolded_counts(connection: Connection) -> dict[str, int]:
+    """Return per entity how many batches wait for a fold; entities without one are left out."""
+    rows = connection.execute(f"select entity, count(*) from ledger.batch where {_UNFOLDED} group by 1").fetchall()
+    return {entity: int(count) for entity, count in rows}
+
+
+def mark_folded(connection: Connection, lease: WorkLease, batch_ids: Sequence[str], *, snapshot_id: int | None) -> None:
+    """Note that a fold took batches in; one that was noted before keeps its first note.
+
+    Args:
+        connection: Open transaction.
+        lease: Of the lake's upkeep.
+        batch_ids: The fold's batches.
+        snapshot_id: What it committed; None when nothing in them was newer than what the table held.
+
+    Raises:
+        LeaseLost: Somebody else keeps the lake now; it finds the batches unfolded and folds them again.
+    """
+    work.require_lease(connection, lease)
+    connection.execute(
+        "update ledger.batch set folded_at = clock_timestamp(), fold_snapshot_id = %s"
+        " where batch_id = any(%s) and state <> 'sealed' and folded_at is null",
+        (snapshot_id, list(batch_ids)),
+    )
+
+
+def forget_folds(connection: Connection, entity: str, *, kept: Collection[int], batch_ids: Collection[str]) -> int:
+    """Have batches folded again whose fold the state table does not hold any more, after a rollback.
+
+    Args:
+        connection: Open transaction.
+        entity: Whose state table was rolled back.
+        kept: Snapshots that are still ancestors of main.
+        batch_ids: Batches that the summaries of these name.
+
+    Returns:
+        How many batches will be folded again.
+    """
+    changed = connection.execute(
+        "update ledger.batch set folded_at = null, fold_snapshot_id = null where entity = %s and folded_at is not null"
+        " and fold_snapshot_id is not null and not fold_snapshot_id = any(%s) and not batch_id = any(%s)",
+        (entity, sorted(kept), sorted(batch_ids)),
+    )
+    return changed.rowcount
