@@ -14,14 +14,14 @@ from flows.scan_quality import scan_quality
 from slackwater.errors import GateFailed
 from slackwater.naming import MART_SET
 from tasks.completeness import assess_completeness
+from tasks.lake_upkeep import announce_lake_upkeep
 from tasks.refresh_steps import (
-    claim_refresh,
-    holding_refresh,
     is_refresh_due,
     publish_refresh,
     reject_refresh,
     start_refresh,
 )
+from tasks.work_claims import claim_work, holding_work
 
 
 @flow(name="refresh-marts", flow_run_name="refresh-{mart_set}", log_prints=True)
@@ -39,8 +39,8 @@ def refresh_marts(mart_set: str = MART_SET, force: bool = False) -> State[None]:
         GateFailed: A refresh was rejected; marts are untouched and its batches wait for the next refresh.
     """
     published: list[str] = []
-    while (lease := claim_refresh(mart_set)) is not None:
-        with holding_refresh(lease):
+    while (lease := claim_work(mart_set)) is not None:
+        with holding_work(lease):
             while (refresh := start_refresh(lease, is_forced=force)) is not None:
                 build_models(refresh.refresh_id)
                 verdict = scan_quality(refresh.refresh_id)
@@ -52,6 +52,7 @@ def refresh_marts(mart_set: str = MART_SET, force: bool = False) -> State[None]:
             # Without retries and without the lease: it must neither fail nor delay a publication.
             assess_completeness.with_options(retries=0)(return_state=True)
         if not is_refresh_due(mart_set):
+            announce_lake_upkeep()
             break
     if not published:
         return Completed(message="Nothing was unpublished, or another run is refreshing and will see it.")

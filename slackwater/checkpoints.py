@@ -27,6 +27,7 @@ class Checkpoint(StrEnum):
     AFTER_LOAD = "after-load"
     BEFORE_PUBLISH = "before-publish"
     AFTER_PUBLISH = "after-publish"
+    AFTER_FOLD = "after-fold"
 
 
 def reached(checkpoint: Checkpoint) -> None:

@@ -53,6 +53,10 @@ class ConfigurationError(TerminalError):
     """A setting is missing or wrong."""
 
 
+class SparkMissing(ConfigurationError):
+    """No Java runs Spark here; everything but the upkeep of the lake works without."""
+
+
 class InvalidPlanError(TerminalError):
     """An argument of a pure planning function is out of range."""
 

@@ -15,6 +15,7 @@ EVENT_BATCH_LANDED = "slackwater.batch.landed"
 EVENT_REFRESH_DUE = "slackwater.refresh.due"
 EVENT_GATE_FAILED = "slackwater.gate.failed"
 EVENT_MARTS_PUBLISHED = "slackwater.marts.published"
+EVENT_LAKE_DUE = "slackwater.lake.due"
 EVENT_RECONCILIATION_FAILED = "slackwater.reconciliation.failed"
 EVENT_OBJECT_QUARANTINED = "slackwater.object.quarantined"
 EVENTS: tuple[str, ...] = (
@@ -23,6 +24,7 @@ EVENTS: tuple[str, ...] = (
     EVENT_REFRESH_DUE,
     EVENT_GATE_FAILED,
     EVENT_MARTS_PUBLISHED,
+    EVENT_LAKE_DUE,
     EVENT_RECONCILIATION_FAILED,
     EVENT_OBJECT_QUARANTINED,
 )
@@ -53,6 +55,15 @@ def entity_resource(entity: str) -> str:
 def mart_set_resource(mart_set: str = MART_SET) -> str:
     """Return the Prefect resource id of a mart set."""
     return f"slackwater.marts.{mart_set}"
+
+
+LAKE_RESOURCE = "slackwater.lake.tables"
+"""The Prefect resource id of the lake's tables, all together."""
+
+
+def lake_due_event_id(raises: int) -> str:
+    """Return the id of the event of one raise of the lake's flag, whoever sends it."""
+    return f"{EVENT_LAKE_DUE}:{raises}"
 
 
 def refresh_due_event_id(mart_set: str, raises: int) -> str:

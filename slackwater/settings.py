@@ -121,6 +121,10 @@ class LakeSettings(BaseSettings):
     target_file_bytes: int = Field(
         16 * 2**20, ge=2**20, description="Wanted data file size; at most 16 MiB on emulated S3."
     )
+    fold_min_rows: int = Field(10_000, ge=1, description="So many landed rows are worth a fold at once.")
+    fold_max_wait_seconds: float = Field(
+        3_600.0, ge=0, description="A landed batch is folded when it has waited so long, however small it is."
+    )
 
 
 class SparkSettings(BaseSettings):

@@ -1,8 +1,6 @@
-"""Steps of a refresh: claim the mart set, freeze its batches, publish or reject, and announce that one is due."""
+"""Steps of a refresh: freeze its batches, publish or reject, and announce that one is due."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -22,27 +20,8 @@ from slackwater.warehouse import publish as publishing
 from slackwater.warehouse import refresh as refreshing
 from slackwater.warehouse.publish import Publication
 from slackwater.warehouse.refresh import Refresh
-from tasks.batch_claims import current_actor
 from tasks.connections import open_event_bus, open_ledger, open_warehouse
 from tasks.retrying import retried_task
-
-
-@retried_task()
-def claim_refresh(mart_set: str) -> WorkLease | None:
-    """Take the lease of a mart set; None when another run's lease is alive."""
-    with open_ledger() as ledger:
-        return ledger.claim_work(mart_set, actor=current_actor())
-
-
-@contextmanager
-def holding_refresh(lease: WorkLease) -> Iterator[None]:
-    """Renew the lease of the mart set while the block runs, then give it back."""
-    with open_ledger() as ledger:
-        try:
-            with ledger.renewing(lease):
-                yield
-        finally:
-            ledger.release_work(lease)
 
 
 def is_refresh_due(mart_set: str) -> bool:

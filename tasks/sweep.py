@@ -3,10 +3,11 @@
 from prefect import get_run_logger
 
 from slackwater.clients.prefect_runs import PrefectRuns
+from slackwater.lake.upkeep import announce_upkeep
 from slackwater.landing.sweep import SweepReport, sweep
 from slackwater.landing.wiring import Wiring
 from slackwater.runs.awaited import awaited_batches
-from slackwater.settings import EventSettings, LandingSettings, S3Settings
+from slackwater.settings import EventSettings, LakeSettings, LandingSettings, S3Settings
 from tasks.batch_claims import current_actor
 from tasks.connections import open_event_bus, open_ledger
 from tasks.retrying import retried_task
@@ -28,6 +29,7 @@ def sweep_landing_prefix(*, is_full: bool = False) -> SweepReport:
             awaited=awaited_batches(runs),
             is_full=is_full,
         )
+        announce_upkeep(ledger, bus, LakeSettings())
     get_run_logger().info("%s", report)
     for trouble in report.troubles:
         get_run_logger().warning("%s", trouble)

@@ -72,6 +72,75 @@ class UnfoldedBatch:
     dates: frozenset[date] | None
 
 
+class FoldJob(BaseModel):
+    """Several folds for one Spark session, one entity each; a session costs seconds, a small fold less."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    folds: tuple[FoldRequest, ...]
+
+
+class FailedFold(BaseModel):
+    """A fold that could not be done, with the error as `spark_runtime.failures.error_document` tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    entity: str
+    error: dict[str, str]
+
+
+class FoldJobResult(BaseModel):
+    """What became of each fold: a failed one does not stop the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    done: tuple[FoldResult, ...]
+    failed: tuple[FailedFold, ...] = ()
+
+
+@dataclass(frozen=True)
+class FoldBacklog:
+    """What waits for a fold of one entity; `oldest_age_seconds` since the oldest of it landed."""
+
+    entity: str
+    batch_count: int
+    row_count: int
+    oldest_age_seconds: float
+
+
+@dataclass(frozen=True)
+class FoldDecision:
+    """Whether an entity's backlog is folded now, and why."""
+
+    entity: str
+    is_due: bool
+    reason: str
+
+
+def decide_folds(
+    backlogs: Sequence[FoldBacklog], *, min_rows: int, max_wait_seconds: float, is_forced: bool = False
+) -> tuple[FoldDecision, ...]:
+    """Say for every entity with a backlog whether it is worth a fold now.
+
+    Args:
+        backlogs: One per entity that has unfolded batches.
+        min_rows: So many rows are worth a fold at once.
+        max_wait_seconds: Older ones are folded however few they are.
+        is_forced: A person asked: fold whatever there is.
+    """
+    return tuple(_decide_fold(one, min_rows, max_wait_seconds, is_forced=is_forced) for one in backlogs)
+
+
+def _decide_fold(one: FoldBacklog, min_rows: int, max_wait_seconds: float, *, is_forced: bool) -> FoldDecision:
+    told = f"{one.row_count} rows of {one.batch_count} batches, the oldest landed {one.oldest_age_seconds:.0f} s ago"
+    if is_forced:
+        return FoldDecision(one.entity, is_due=True, reason=f"folded because it was asked for: {told}")
+    if one.row_count >= min_rows:
+        return FoldDecision(one.entity, is_due=True, reason=f"folded because at least {min_rows} rows wait: {told}")
+    if one.oldest_age_seconds >= max_wait_seconds:
+        reason = f"folded because nothing waits longer than {max_wait_seconds:.0f} s: {told}"
+        return FoldDecision(one.entity, is_due=True, reason=reason)
+    reason = f"skipped because fewer than {min_rows} rows wait, for less than {max_wait_seconds:.0f} s: {told}"
+    return FoldDecision(one.entity, is_due=False, reason=reason)
+
+
 def plan_fold(
     batches: Sequence[UnfoldedBatch], *, most_batches: int = MOST_BATCHES, most_rows: int = MOST_ROWS
 ) -> FoldRequest | None:

