@@ -44,6 +44,7 @@ PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:Resour
 """Py4J leaves the sockets to its JVM to the garbage collector."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests that use Spark leave Py4J's sockets open; tell xdist what must stay together, and what takes longest.
 
