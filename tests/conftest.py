@@ -6,6 +6,8 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,8 +42,27 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+STARTED_STACKS: list[Path] = []
+"""Homes of the stacks this process started and has not stopped yet."""
+
 PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
 """Py4J leaves the sockets to its JVM to the garbage collector."""
+
+
+def pytest_configure() -> None:
+    """Have a worker of xdist stop its stacks when the controller is gone: Ctrl-C ends only that one."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(controller: int) -> None:
+    while os.getppid() == controller:
+        time.sleep(1)
+    for home in STARTED_STACKS:
+        wake_everything(home)
+        stop_stack(home, delete=True)
+        shutil.rmtree(home.parent, ignore_errors=True)
+    os._exit(1)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -176,12 +197,14 @@ def services() -> Iterator[Profile]:
         return
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
+    STARTED_STACKS.append(settings.home)
     try:
         report = start_stack(settings, services=STORES, project_dir=REPOSITORY)
         yield report.profile
     finally:
         _stop_spark()
         stop_stack(settings.home, delete=True)
+        STARTED_STACKS.remove(settings.home)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -201,6 +224,7 @@ def live_stack() -> Iterator[Profile]:
     """The whole system on free ports: stores, Prefect, worker, bridge, deployments. Its `env` is `full_environment`."""
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
+    STARTED_STACKS.append(settings.home)
     try:
         with added_environment(fault_settings(settings.home)):
             profile = start_stack(settings, project_dir=REPOSITORY).profile
@@ -208,6 +232,7 @@ def live_stack() -> Iterator[Profile]:
     finally:
         wake_everything(settings.home)
         stop_stack(settings.home, delete=True)
+        STARTED_STACKS.remove(settings.home)
         shutil.rmtree(folder, ignore_errors=True)
 
 
