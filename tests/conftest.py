@@ -65,18 +65,20 @@ def _end_with(controller: int) -> None:
     os._exit(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that use Spark leave Py4J's sockets open; tell xdist what must stay together, and what takes longest.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let tests that use Spark leave Py4J's sockets open, and tell xdist what must stay together.
 
-    The tests of the whole system share one stack, so they are one group, the first to be given out; elsewhere a file is
-    a group, because its tests share a sandbox.
+    The tests of the whole system share one stack, so they are one group; elsewhere a file is a group, because its tests
+    share a sandbox.
     """
-    for item in items:
-        if item.get_closest_marker("spark") is not None:
-            item.add_marker(PY4J_SOCKETS)
-        is_e2e = item.get_closest_marker("e2e") is not None
-        item.add_marker(pytest.mark.xdist_group("e2e" if is_e2e else item.path.stem))
+    if item.get_closest_marker("spark") is not None:
+        item.add_marker(PY4J_SOCKETS)
+    is_e2e = item.get_closest_marker("e2e") is not None
+    item.add_marker(pytest.mark.xdist_group("e2e" if is_e2e else item.path.stem))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give out the group that takes longest first."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
