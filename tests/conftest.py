@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_stack import added_environment, fault_settings, wake_everything
+from xdist.scheduler import LoadScopeScheduling
 
 from slackwater.settings import (
     ClickHouseSettings,
@@ -65,20 +66,25 @@ def _end_with(controller: int) -> None:
     os._exit(1)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let tests that use Spark leave Py4J's sockets open, and tell xdist what must stay together.
+class ByStack(LoadScopeScheduling):
+    """Gives a worker of xdist what shares a stack or a sandbox: the tests of the whole system, or one file."""
 
-    The tests of the whole system share one stack, so they are one group; elsewhere a file is a group, because its tests
-    share a sandbox.
-    """
-    if item.get_closest_marker("spark") is not None:
-        item.add_marker(PY4J_SOCKETS)
-    is_e2e = item.get_closest_marker("e2e") is not None
-    item.add_marker(pytest.mark.xdist_group("e2e" if is_e2e else item.path.stem))
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "e2e" if path.startswith("tests/e2e/") else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
+    """Choose the scheduler; groups are given out in the order of collection."""
+    config.option.loadscopereorder = False
+    return ByStack(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give out the group that takes longest first."""
+    """Let tests that use Spark leave Py4J's sockets open; with several workers what takes longest comes first."""
+    for item in items:
+        if item.get_closest_marker("spark") is not None:
+            item.add_marker(PY4J_SOCKETS)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
