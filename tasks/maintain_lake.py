@@ -1,4 +1,4 @@
-"""Step of the lake's daily upkeep: take away what is expired, put in order what readers pay for, and say what it gave."""
+"""Step of the daily upkeep of the lake: take away what is expired, tidy what readers pay for, and say what it gave."""
 
 import os
 from datetime import UTC, datetime

@@ -3,7 +3,7 @@
 Reading them is `clients/iceberg_snapshots`; setting a table back is `rollback`.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -222,8 +222,3 @@ def compare_keys(before: Mapping[int, Version], after: Mapping[int, Version]) ->
         tombstones_added=len(buried[1] - buried[0]),
         tombstones_removed=len(buried[0] - buried[1] - existing[1]),
     )
-
-
-def batches_of(snapshots: Sequence[Snapshot]) -> Collection[str]:
-    """Return the batches that snapshots appended or folded, sorted, each once."""
-    return sorted({batch_id for one in snapshots for batch_id in one.batch_ids})
