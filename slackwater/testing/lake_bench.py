@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from slackwater.entities.model import load_entity
 from slackwater.errors import ConfigurationError
 from slackwater.lake.fold import FoldRequest, FoldResult
 from slackwater.lake.maintenance import MaintainRequest, MaintainResult
@@ -22,6 +24,20 @@ class LakeBench(Bench):
     """A ledger, a lake, a landing bucket, and what folds."""
 
     fold_with: Callable[[FoldRequest], FoldResult] | None = None
+
+    def start_anew(self, entity: str = "orders") -> None:
+        """Empty the ledger and both tables of an entity: cheaper for the next test than stores of its own."""
+        for name in (changelog_table(entity), state_table(entity)):
+            table = self.lake.load_table(name)
+            scheme, netloc, path = PyArrowFileIO.parse_location(table.location())
+            table.catalog.drop_table(name)
+            PyArrowFileIO(table.io.properties).fs_by_scheme(scheme, netloc).delete_dir(path)
+        self.lake.ensure_tables([load_entity(entity)])
+        with self.ledger.transaction() as connection:
+            connection.execute(
+                "truncate ledger.object, ledger.batch, ledger.batch_object, ledger.object_day, ledger.refresh,"
+                " ledger.refresh_batch, ledger.purge, ledger.purged_floor, ledger.lake_action, ledger.work"
+            )
 
     def land(self, *files: LandingFile) -> list[str]:
         """Append one batch per file, in this order."""

@@ -34,14 +34,21 @@ LATER = timedelta(days=30)
 DAY = date(2010, 12, 1)
 
 
-@pytest.fixture
-def bench(sandbox):
+@pytest.fixture(scope="module")
+def module_bench(module_sandbox):
+    sandbox = module_sandbox
     with Ledger(sandbox.ledger.dsn) as ledger, closing(Lake(sandbox.lake, sandbox.s3)) as lake:
         yield LakeBench(ledger, lake, ObjectStore(sandbox.s3), sandbox.landing)
 
 
 @pytest.fixture
-def keep(bench, sandbox):
+def bench(module_bench):
+    module_bench.start_anew()
+    return module_bench
+
+
+@pytest.fixture
+def keep(bench, module_sandbox):
     """Do the upkeep, as if so much time had passed; without Spark unless told otherwise."""
 
     def run(*, later=timedelta(0), is_dry=False, run_spark=no_spark, tables=TABLES):
@@ -49,7 +56,7 @@ def keep(bench, sandbox):
             return maintain(
                 ledger=bench.ledger,
                 lake=bench.lake,
-                settings=sandbox.lake,
+                settings=module_sandbox.lake,
                 now=now() + later,
                 lease=lease,
                 run_spark=run_spark,
@@ -120,7 +127,7 @@ class Overtaken(Lake):
         return table
 
 
-def test_an_append_whose_snapshot_expires_under_it_is_committed_once(bench, keep, sandbox):
+def test_an_append_whose_snapshot_expires_under_it_is_committed_once(bench, keep, module_sandbox):
     bench.publish(*bench.land(*files(2)))
     base = bench.snapshot_ids(CHANGES)[-1]
     (late,) = [bench.seal("orders", bench.put_file(LandingFile(first=100)))]
@@ -130,7 +137,7 @@ def test_an_append_whose_snapshot_expires_under_it_is_committed_once(bench, keep
         keep(later=LATER)
         assert base not in bench.snapshot_ids(CHANGES)
 
-    with closing(Overtaken(sandbox.lake, sandbox.s3)) as lake:
+    with closing(Overtaken(module_sandbox.lake, module_sandbox.s3)) as lake:
         lake.meanwhile = meanwhile
         done = LakeBench(bench.ledger, lake, bench.store, bench.landing).append(late)
     assert (done.row_count, bench.positions()) == (3, [0, 1, 2, 10, 11, 12, 50, 51, 52, 100, 101, 102])
@@ -240,8 +247,8 @@ def test_without_java_the_rest_is_done_and_the_report_says_what_was_left_out(ben
     )
 
 
-def test_the_command_waits_for_nobody(bench, sandbox, monkeypatch):
-    for name, value in sandbox.env.items():
+def test_the_command_waits_for_nobody(bench, module_sandbox, monkeypatch):
+    for name, value in module_sandbox.env.items():
         monkeypatch.setenv(name, value)
     with bench.keeping():
         refused = CliRunner().invoke(app, ["lake", "maintain"])
@@ -251,21 +258,24 @@ def test_the_command_waits_for_nobody(bench, sandbox, monkeypatch):
 # with Spark
 
 
+@pytest.fixture(scope="module")
+def session(module_sandbox):
+    return module_sandbox.spark()
+
+
 @pytest.fixture
-def spark_bench(bench, sandbox):
+def spark_bench(bench, session):
     from spark.jobs import fold_changes
 
-    session = sandbox.spark()
     bench.fold_with = lambda request: fold_changes.run(session, request)
-    bench.session = session
     return bench
 
 
 @pytest.fixture
-def run_spark(spark_bench):
+def run_spark(session):
     from spark.jobs import maintain_tables
 
-    return lambda request: maintain_tables.run(spark_bench.session, request)
+    return lambda request: maintain_tables.run(session, request)
 
 
 def put_orphan(bench, table, name="left-behind.parquet"):
@@ -334,7 +344,7 @@ def test_a_dry_run_changes_nothing_and_says_what_the_real_one_then_does(spark_be
 
 
 @pytest.mark.spark
-def test_only_files_no_snapshot_names_are_orphans_and_young_ones_are_left(spark_bench, keep, run_spark, sandbox):
+def test_only_files_no_snapshot_names_are_orphans_and_young_ones_are_left(spark_bench, keep, run_spark, session):
     bench = spark_bench
     bench.publish(*bench.land(*files(3)))
     orphan = put_orphan(bench, CHANGES)
@@ -342,17 +352,17 @@ def test_only_files_no_snapshot_names_are_orphans_and_young_ones_are_left(spark_
     assert (young.error, young.orphan_files) == (None, ())
 
     keep(later=LATER)  # two snapshots expire: their manifest lists are orphans too
-    gone = remove_orphans_now(bench.session, CHANGES, catalog=sandbox.lake.catalog_name)
+    gone = remove_orphans_now(session, CHANGES)
     assert orphan in gone
     assert all(address == orphan or "/metadata/" in address for address in gone)
     assert bench.positions() == [0, 1, 2, 10, 11, 12, 20, 21, 22]
-    assert bench.session.table(CHANGES).count() == 9
+    assert session.table(CHANGES).count() == 9
 
 
-def remove_orphans_now(session, table, *, catalog):
+def remove_orphans_now(session, table):
     """Remove orphans of any age: the procedure refuses less than a day, the action does not."""
     jvm = session._jvm
-    loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, f"{catalog}.{table}")
+    loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, f"lake.{table}")
     action = jvm.org.apache.iceberg.spark.actions.SparkActions.get(session._jsparkSession).deleteOrphanFiles(loaded)
     limit = jvm.System.currentTimeMillis() + 60_000
     return set(action.olderThan(limit).usePrefixListing(True).execute().orphanFileLocations())
@@ -375,11 +385,11 @@ def test_many_manifests_become_few_and_statistics_are_computed_once(spark_bench,
 
 
 @pytest.mark.spark
-def test_a_table_that_cannot_be_kept_is_named_and_the_others_are_kept(spark_bench, run_spark):
+def test_a_table_that_cannot_be_kept_is_named_and_the_others_are_kept(spark_bench, session, run_spark):
     from slackwater.lake.maintenance import MaintainRequest
 
     spark_bench.land(*files(1))
-    spark_bench.session.sql(f"alter table {STATE} set tblproperties ('format-version' = '3')")
+    session.sql(f"alter table {STATE} set tblproperties ('format-version' = '3')")
     limit = now() - timedelta(days=3)
     request = MaintainRequest(
         tables=(TableUpkeep(table=STATE, orphans_before=limit), TableUpkeep(table=CHANGES, orphans_before=limit)),
