@@ -274,5 +274,5 @@ def _buried(keeper: _Keeper, name: str) -> dict[str, int]:
             return {}
     counted = tombstones_by_object(keeper.lake, name)
     with keeper.ledger.transaction() as connection:
-        old = purges.buried_objects(connection, counted, folded_before=before)
+        old = purges.buried_objects(connection, entity_of(name), counted, folded_before=before)
     return {object_id: counted[object_id] for object_id in old}

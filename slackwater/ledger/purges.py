@@ -21,6 +21,19 @@ _OLD = """
     and b.landed_at < %(landed_before)s and b.folded_at < %(folded_before)s
 """
 
+_WAITING_FROM = """
+with waiting as (
+    select source_partition, epoch, first_position from ledger.object where state = 'seen' and entity = %(entity)s
+    union all
+    select o.source_partition, o.epoch, o.first_position from ledger.batch b join ledger.object o using (batch_id)
+    where b.entity = %(entity)s and b.folded_at is null and (b.state = 'sealed' or b.row_count > 0)
+        and o.state = 'batched'),
+waiting_from as (
+    select distinct on (source_partition) source_partition, epoch, first_position from waiting
+    order by source_partition, epoch, first_position)
+"""
+"""Per source partition the lowest place of what is not folded yet."""
+
 
 @dataclass(frozen=True)
 class PurgeAges:
@@ -75,13 +88,20 @@ def has_old_folds(connection: Connection, entity: str, *, folded_before: datetim
     return bool(row and row[0])
 
 
-def buried_objects(connection: Connection, object_ids: Collection[str], *, folded_before: datetime) -> tuple[str, ...]:
-    """Return which objects' batches were folded and published so long ago that their tombstones may go."""
+def buried_objects(
+    connection: Connection, entity: str, object_ids: Collection[str], *, folded_before: datetime
+) -> tuple[str, ...]:
+    """Return which objects' tombstones may go: folded and published so long ago, and nothing older is on its way.
+
+    A file that was accepted before the floor rises and is folded after the tombstone went would bring the row back.
+    """
     rows = connection.execute(
-        "select o.object_id from ledger.object o join ledger.batch b using (batch_id)"
-        " where o.object_id = any(%s) and b.state = 'loaded' and b.published_in is not null and b.folded_at < %s"
-        " order by 1",
-        (sorted(object_ids), folded_before),
+        _WAITING_FROM + "select o.object_id from ledger.object o join ledger.batch b using (batch_id)"
+        " left join waiting_from w using (source_partition)"
+        " where o.object_id = any(%(ids)s) and b.state = 'loaded' and b.published_in is not null"
+        " and b.folded_at < %(before)s"
+        " and (w.source_partition is null or (o.epoch, o.last_position) < (w.epoch, w.first_position)) order by 1",
+        {"entity": entity, "ids": sorted(object_ids), "before": folded_before},
     ).fetchall()
     return tuple(row[0] for row in rows)
 

@@ -235,6 +235,30 @@ def purged(bench):
         return purges.purged_rows(connection)
 
 
+def test_a_tombstone_stays_while_a_file_from_before_it_is_on_its_way(bench):
+    (deleting,) = bench.land(LandingFile(first=100))
+    bench.publish(deleting)
+    bench.age(100, deleting)
+    (object_id,) = [item.object_id for item in bench.ledger.batch(deleting).objects]
+
+    def buried():
+        before = now() - timedelta(days=90)
+        with bench.ledger.transaction() as connection:
+            return purges.buried_objects(connection, "orders", [object_id], folded_before=before)
+
+    assert buried() == (object_id,)
+    bench.put_file(LandingFile(first=200))  # after it: nothing to wait for
+    assert buried() == (object_id,)
+    early = bench.put_file(LandingFile(first=0))
+    assert buried() == ()
+    batch_id = bench.seal("orders", early)
+    assert buried() == ()
+    bench.append(batch_id)
+    assert buried() == ()
+    bench.age(0, batch_id)  # folded now
+    assert buried() == (object_id,)
+
+
 def test_without_java_the_rest_is_done_and_the_report_says_what_was_left_out(bench, keep):
     def missing(_):
         raise SparkMissing("no Java here")
