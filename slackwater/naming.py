@@ -38,6 +38,9 @@ SNAPSHOT_BATCH_ID = "slackwater.batch-id"
 SNAPSHOT_FOLDED_BATCHES = "slackwater.folded-batches"
 """Key of the snapshot summary that holds the ids of the batches a fold took in, separated by commas."""
 
+SNAPSHOT_PURGE_ID = "slackwater.purge-id"
+"""Key of the snapshot summary that holds the id of the purge that took old files away."""
+
 SCHEMA_RAW = "RAW"
 SCHEMA_STAGING = "STAGING"
 SCHEMA_MARTS = "MARTS"

@@ -7,7 +7,7 @@ differs from production in these values only. No settings object is made at impo
 import sys
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -125,6 +125,28 @@ class LakeSettings(BaseSettings):
     fold_max_wait_seconds: float = Field(
         3_600.0, ge=0, description="A landed batch is folded when it has waited so long, however small it is."
     )
+    changelog_retention_days: int = Field(
+        90,
+        ge=4,
+        le=3_650,
+        description="Days rows of the changelogs and tombstones are kept: the greatest lateness of a file.",
+    )
+    snapshot_retention_days: int = Field(
+        7, ge=3, le=365, description="Days a state of a table can be read again or rolled back to."
+    )
+    orphan_grace_days: int = Field(
+        3, ge=2, le=30, description="Days a file that no snapshot names is left alone: it may be about to be committed."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "LakeSettings":
+        if not self.changelog_retention_days > self.snapshot_retention_days > self.orphan_grace_days:
+            raise ValueError(
+                "retention must fall: SLACKWATER_LAKE_CHANGELOG_RETENTION_DAYS"
+                f" ({self.changelog_retention_days}) > SLACKWATER_LAKE_SNAPSHOT_RETENTION_DAYS"
+                f" ({self.snapshot_retention_days}) > SLACKWATER_LAKE_ORPHAN_GRACE_DAYS ({self.orphan_grace_days})"
+            )
+        return self
 
 
 class SparkSettings(BaseSettings):

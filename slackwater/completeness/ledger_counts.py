@@ -26,6 +26,7 @@ from slackwater.ledger.day_counts import (
 )
 from slackwater.ledger.gaps import MissingRange, missing_ranges
 from slackwater.ledger.model import ObjectState
+from slackwater.ledger.purges import purged_rows
 from slackwater.ledger.store import Ledger
 
 _KEY_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
@@ -48,6 +49,8 @@ def count_ledger(ledger: Ledger) -> LedgerCounts:
             if day := key_date(named or ""):
                 landed[entity, day] += count
         landed.subtract(_repeated(special, files))
+        lacks_days = sum(committed.values()) != landed_rows(connection)
+        committed.subtract(purged_rows(connection))
         waiting = waiting_files(connection)
         return LedgerCounts(
             landed=+landed,
@@ -60,7 +63,7 @@ def count_ledger(ledger: Ledger) -> LedgerCounts:
                 *(_in_flight(connection, one) for one in waiting),
                 *_quarantined(connection, special, files),
             ),
-            lacks_days=sum(committed.values()) != landed_rows(connection),
+            lacks_days=lacks_days,
         )
 
 

@@ -68,7 +68,8 @@ class LedgerCounts:
     Attributes:
         landed: Rows of objects neither set aside nor superseded; exact once read, before that what the name promises,
             on the date of the key.
-        committed: Rows of the objects of landed batches, repeated deliveries included: what the lake must hold.
+        committed: Rows of the objects of landed batches, repeated deliveries included and purged rows not: what the
+            lake must hold.
         quarantined: Rows promised by quarantined objects that no other object delivers.
         discarded: The same of discarded objects.
         clocks: Every source partition.

@@ -128,8 +128,8 @@ def reopen(connection: Connection, batch_id: str, *, reason: str, actor: str) ->
     record(connection, [Change(Subject.BATCH, batch_id, row[0], BatchState.SEALED, detail)], actor=actor)
     connection.execute(
         "update ledger.batch set state = 'sealed', snapshot_id = null, load_seq = null, landed_at = null,"
-        " loaded_at = null, folded_at = null, fold_snapshot_id = null, lease_owner = null, leased_until = null,"
-        " emitted_at = null, touched_at = clock_timestamp(), last_error = %s where batch_id = %s",
+        " loaded_at = null, folded_at = null, fold_snapshot_id = null, purged_at = null, lease_owner = null,"
+        " leased_until = null, emitted_at = null, touched_at = clock_timestamp(), last_error = %s where batch_id = %s",
         (reason, batch_id),
     )
     return BatchState(row[0])

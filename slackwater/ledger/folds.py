@@ -7,6 +7,7 @@ What the ledger notes here is a memory of what the table's snapshots say; foldin
 from collections.abc import Collection, Sequence
 
 from slackwater.clients.postgres import Connection
+from slackwater.errors import IllegalTransition
 from slackwater.lake.fold import FoldBacklog, UnfoldedBatch
 from slackwater.ledger import work
 from slackwater.ledger.model import WorkLease
@@ -67,21 +68,35 @@ def mark_folded(connection: Connection, lease: WorkLease, batch_ids: Sequence[st
     )
 
 
-def forget_folds(connection: Connection, entity: str, *, kept: Collection[int], batch_ids: Collection[str]) -> int:
-    """Have batches folded again whose fold the state table does not hold any more, after a rollback.
+def forget_folds(connection: Connection, entity: str, *, lost: Collection[int], batch_ids: Collection[str]) -> int:
+    """Have batches folded again whose fold the state table loses by a rollback; those of expired folds are left alone.
 
     Args:
         connection: Open transaction.
-        entity: Whose state table was rolled back.
-        kept: Snapshots that are still ancestors of main.
-        batch_ids: Batches that the summaries of these name.
+        entity: Whose state table is rolled back.
+        lost: Snapshots that main loses.
+        batch_ids: Batches that the summaries of these name: the ledger may have been told without a snapshot.
 
     Returns:
         How many batches will be folded again.
+
+    Raises:
+        IllegalTransition: Rows of one of them were purged from the changelog: it could not be folded.
     """
+    parameters = {"entity": entity, "lost": sorted(lost), "ids": sorted(batch_ids)}
+    chosen = (
+        "entity = %(entity)s and folded_at is not null"
+        " and (fold_snapshot_id = any(%(lost)s) or batch_id = any(%(ids)s))"
+    )
+    purged = connection.execute(
+        f"select batch_id from ledger.batch where {chosen} and purged_at is not null limit 1", parameters
+    ).fetchone()
+    if purged is not None:
+        raise IllegalTransition(
+            f"batch {purged[0]} of {entity} cannot be folded again: its rows were purged from the changelog; choose a"
+            " later snapshot"
+        )
     changed = connection.execute(
-        "update ledger.batch set folded_at = null, fold_snapshot_id = null where entity = %s and folded_at is not null"
-        " and fold_snapshot_id is not null and not fold_snapshot_id = any(%s) and not batch_id = any(%s)",
-        (entity, sorted(kept), sorted(batch_ids)),
+        f"update ledger.batch set folded_at = null, fold_snapshot_id = null where {chosen}", parameters
     )
     return changed.rowcount

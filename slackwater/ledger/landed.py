@@ -26,12 +26,16 @@ class LandedBatch:
 
 
 def landed_batches(connection: Connection, entity: str, *, since: datetime | None = None) -> tuple[LandedBatch, ...]:
-    """Return an entity's landed and loaded batches with rows, oldest first; only those landed since a time if given."""
+    """Return an entity's landed and loaded batches with rows, oldest first; only those landed since a time if given.
+
+    Batches of which rows were purged are left out: the lake need not hold them any more.
+    """
     with connection.cursor(row_factory=class_row(LandedBatch)) as cursor:
         cursor.execute(
             "select batch_id, entity, state, row_count, landed_at from ledger.batch"
             " where entity = %(entity)s and state <> 'sealed' and row_count > 0"
-            " and (%(since)s::timestamptz is null or landed_at >= %(since)s) order by landed_at, batch_id",
+            " and purged_at is null and (%(since)s::timestamptz is null or landed_at >= %(since)s)"
+            " order by landed_at, batch_id",
             {"entity": entity, "since": since},
         )
         return tuple(cursor.fetchall())

@@ -42,6 +42,14 @@ where n.object_id = any(%s)
 order by o.key, o.last_modified desc nulls last, o.first_seen_at desc
 """
 
+_LATE = """
+select o.object_id, o.source_partition, o.first_position, o.last_position, f.position
+from ledger.object o join ledger.purged_floor f using (entity, source_partition)
+where o.object_id = any(%s) and o.state = 'seen' and o.last_position >= o.first_position
+    and (o.epoch, o.last_position) <= (f.epoch, f.position)
+order by o.object_id
+"""
+
 
 def record_objects(connection: Connection, seen: Sequence[SeenObject], *, actor: str) -> tuple[str, ...]:
     """Record object versions; one already known is only touched, one that was superseded and is back is opened again.
@@ -58,6 +66,7 @@ def record_objects(connection: Connection, seen: Sequence[SeenObject], *, actor:
     ]
     record(connection, changes, actor=actor)
     _note_overwritten(connection, new, actor=actor)
+    _refuse_late(connection, [item.object_id for item in new], actor=actor)
     return tuple(item.object_id for item in new)
 
 
@@ -214,3 +223,13 @@ def _note_overwritten(connection: Connection, new: Sequence[SeenObject], *, acto
         if state == ObjectState.QUARANTINED and is_older:
             message = f"overwritten by object {by_key[key]}"
             set_aside(connection, former_id, ObjectState.SUPERSEDED, reason="overwritten", message=message, actor=actor)
+
+
+def _refuse_late(connection: Connection, object_ids: list[str], *, actor: str) -> None:
+    """Quarantine new objects whose positions all lie where the lake was purged: what they would change is not known."""
+    for object_id, partition, first, last, floor in connection.execute(_LATE, (object_ids,)).fetchall():
+        message = (
+            f"positions {first} to {last} of {partition} came after everything up to {floor} was purged; its changes"
+            " could bring deleted rows back"
+        )
+        set_aside(connection, object_id, ObjectState.QUARANTINED, reason="too_late", message=message, actor=actor)
