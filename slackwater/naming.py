@@ -35,6 +35,12 @@ SNAPSHOT_BATCH_ID = "slackwater.batch-id"
 SNAPSHOT_FOLDED_BATCHES = "slackwater.folded-batches"
 """Key of the snapshot summary that holds the ids of the batches a fold took in, separated by commas."""
 
+SNAPSHOT_REWRITE_ID = "slackwater.rewrite-id"
+"""Key of the snapshot summary that holds the id of the rewrite that made it; Iceberg's own procedures set none."""
+
+SNAPSHOT_RESTORED_FROM = "slackwater.restored-from"
+"""Key of the snapshot summary that holds the id of the snapshot a bad rewrite was undone from."""
+
 SCHEMA_RAW = "RAW"
 SCHEMA_STAGING = "STAGING"
 SCHEMA_MARTS = "MARTS"
