@@ -72,7 +72,7 @@ def _attempt(
                 judged = _judge(session, request, head=head, tip=tip)
             if judged.outcome is Outcome.REWRITTEN:
                 with timed(seconds, "publish"):
-                    catalog = session.catalog.currentCatalog()
+                    catalog = versions.catalog_of(session)
                     session.sql(f"call {catalog}.system.fast_forward('{table}', 'main', '{BRANCH}')")
             return judged
         finally:

@@ -15,7 +15,7 @@ from slackwater.entities.model import load_entity
 from slackwater.lake.compaction import LARGE_SHARE, SMALL_SHARE
 from slackwater.lake.rewrite import RewriteRequest
 from spark.tables import current_snapshot_id
-from spark.versions import files_by_day, rows_of
+from spark.versions import catalog_of, files_by_day, rows_of
 
 Rewrite = Callable[[SparkSession, RewriteRequest, str | None], None]
 """Rewrites the days of a request on a branch; None: on main."""
@@ -38,7 +38,7 @@ def rewrite_days(session: SparkSession, request: RewriteRequest, branch: str | N
         dirty = [day for day in request.days if day in files and files[day].delete_files]
     clean = [day for day in request.days if day not in dirty]
     if clean:
-        session.sql(rewrite_statement(request, clean, branch=branch, catalog=session.catalog.currentCatalog()))
+        session.sql(rewrite_statement(request, clean, branch=branch, catalog=catalog_of(session)))
     if dirty and branch is not None:
         _write_anew(session, request, dirty, version=version, branch=branch)
 

@@ -42,6 +42,11 @@ class Commit:
 _NO_FILES = DayFiles(0, 0, 0, Decimal(0))
 
 
+def catalog_of(session: SparkSession) -> str:
+    """Return the name of the lake's catalog; a session whose catalog was set after its start calls another current."""
+    return str(session.conf.get("spark.sql.defaultCatalog"))
+
+
 def files_by_day(session: SparkSession, table: str, version: int) -> dict[date, DayFiles]:
     """Return the live files of every day, from metadata."""
     rows = session.sql(

@@ -5,11 +5,13 @@ time is the snapshot's, so data of an old day that was appended just now is fres
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFileContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
@@ -62,6 +64,55 @@ def table_files(lake: Lake, table: str) -> TableFiles:
         times = _commit_times(loaded)
     found = tuple(_partition(day, entries[day], times) for day in sorted(entries))
     return TableFiles(snapshot.snapshot_id, tuple(one for one in found if one.file_bytes or one.delete_count))
+
+
+def unreadable_files(lake: Lake, table: str, *, days: Collection[date]) -> tuple[str, ...]:
+    """Return the addresses of the data and delete files of some days that cannot be read, sorted, by reading them all.
+
+    For after a failure; it costs as much as reading the table.
+
+    Raises:
+        StoreUnavailable: The object store does not answer; nothing is known then.
+    """
+    loaded = lake.load_table(table)
+    with translated():
+        snapshot = loaded.current_snapshot()
+        found = [
+            entry.data_file.file_path
+            for manifest in (snapshot.manifests(loaded.io) if snapshot is not None else ())
+            for entry in _read(loaded.io, manifest)
+            if _day(entry) in days
+        ]
+        with ThreadPoolExecutor(MANIFEST_READERS, thread_name_prefix="file") as readers:
+            are_good = list(readers.map(lambda address: _is_readable(loaded.io, address), found))
+    return tuple(sorted(address for address, is_good in zip(found, are_good, strict=True) if not is_good))
+
+
+def name_unreadable(error: StoreRejected, lake: Lake, table: str, *, days: Collection[date]) -> StoreRejected:
+    """Return the error of a failed rewrite with the files that cannot be read, or as it is when all can.
+
+    Iceberg names such a file in its log and not in what it raises (1.11.0).
+    """
+    found = unreadable_files(lake, table, days=days)
+    if not found:
+        return error
+    return StoreRejected(
+        f"{table}: {len(found)} files cannot be read: {', '.join(found)}; main is as it was. Find the batches that"
+        f" brought them: slackwater lake file {found[0]} ({error})"
+    )
+
+
+def _is_readable(io: FileIO, address: str) -> bool:
+    try:
+        with io.new_input(address).open() as stream:
+            pq.read_table(stream)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return False
+    except OSError as exc:
+        if "Couldn't deserialize" in str(exc) or "Corrupt" in str(exc) or "end of stream" in str(exc):
+            return False
+        raise
+    return True
 
 
 def _partition(day: date, entries: Iterable[ManifestEntry], times: "CommitTimes") -> PartitionFiles:

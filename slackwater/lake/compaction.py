@@ -104,6 +104,14 @@ class CompactionPlan:
         return tuple(one.day for one in self.chosen)
 
     @property
+    def groups(self) -> tuple[tuple[date, ...], ...]:
+        """Return these days in groups of one rewrite and commit each, so that a race or a bad day costs one of them."""
+        bins = pack(
+            self.chosen, weight=lambda one: max(1, one.rewrite_bytes), target=self.policy.target_bytes_per_commit
+        )
+        return tuple(sorted(tuple(sorted(one.day for one in group)) for group in bins))
+
+    @property
     def rewrite_bytes(self) -> int:
         """Return what their rewrite reads."""
         return sum(one.rewrite_bytes for one in self.chosen)

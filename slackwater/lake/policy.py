@@ -37,6 +37,7 @@ class TablePolicy(BaseModel):
         min_inputs: Fewest small files worth a rewrite; a partition with deleted rows needs none.
         min_score: Least files removed and delete files cleared per GiB rewritten.
         budget_bytes_per_run: Most bytes rewritten by one run, data and delete files together.
+        target_bytes_per_commit: About so much is rewritten, compared and committed together.
         closed_after_hours: A partition written to later than so long ago (by the commit) is left alone; 0 = no bound.
         is_sorted_by_key: Sort the rows of a partition by the entity's key; otherwise files are joined as they are.
     """
@@ -46,6 +47,7 @@ class TablePolicy(BaseModel):
     min_inputs: int = Field(ge=2)
     min_score: float = Field(ge=0)
     budget_bytes_per_run: int = Field(ge=2**20)
+    target_bytes_per_commit: int = Field(ge=2**20)
     closed_after_hours: float = Field(ge=0)
     is_sorted_by_key: bool
 
