@@ -1,8 +1,8 @@
 """What it costs to compare a rewrite before it counts: plan, rewrite and check against Iceberg's own rewrite alone.
 
-`python tests/bench/compaction.py` makes a changelog and a state table of many small files, rewrites each of them plainly
-and verified from the same snapshot, and prints both. Nothing here is a test. Wall times on shared cores vary with what
-else runs: the CPU seconds of this process, its JVM and the emulated S3 stand beside them.
+`python tests/bench/compaction.py` makes a changelog and a state table of many small files, rewrites each plainly and
+verified from the same snapshot, and prints both. Nothing here is a test. Wall times on shared cores vary with what else
+runs: the CPU seconds of this process, its JVM and the emulated S3 stand beside them.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from decimal import Decimal
 import psutil
 import pyarrow as pa
 from bridge_speed import service_cpu
-from fault_stack import added_environment
 from results import Figure, render
 from stacks import BenchStack, bench_stack
 
@@ -27,6 +26,7 @@ from slackwater.entities.model import changelog_schema, load_entity, state_colum
 from slackwater.lake.compaction import plan_compaction
 from slackwater.lake.policy import TableKind, load_policy
 from slackwater.lake.rewrite import Outcome, RewriteRequest, RewriteResult, rewrite_request
+from slackwater.stack import bootstrap
 from slackwater.stack.programs import STORES
 from spark.job_main import session_of_environment
 from spark.jobs import rewrite_files
@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="measured rounds after the first, the best counts")
     options = parser.parse_args()
     with bench_stack(services=STORES) as stack:
+        bootstrap.apply_stores(stack.profile)
+        os.environ.update(stack.env)
         found = [
             measure(stack, kind, days=options.days, files=options.files, rows=options.rows, rounds=options.rounds)
             for kind in TableKind
@@ -80,7 +82,7 @@ def measure(stack: BenchStack, kind: TableKind, *, days: int, files: int, rows: 
         RuntimeError: The verified rewrite did not end as rewritten.
     """
     table, costs = kind.table(ENTITY), dict[str, list[Cost]]()
-    with added_environment(stack.env), closing(Lake(stack.systems.lake, stack.systems.s3)) as lake:
+    with closing(Lake(stack.systems.lake, stack.systems.s3)) as lake:
         session = session_of_environment("bench")
         for number in range(files):
             lake.load_table(table).append(small_files(kind, number, days=days, rows=rows))
@@ -136,8 +138,8 @@ def _rows(number: int, *, days: int, rows: int) -> Iterator[dict[str, object]]:
             yield {
                 "id": key, "order_id": key // 7, "product_id": key % 4_000, "quantity": key % 12,
                 "unit_price": Decimal(key % 10_000) / 100, "created_at": at, "__op": "c", "__ts_ms": at,
-                "__source_ts_ms": at, "__source_lsn": key, "_batch_id": f"batch-{number}", "_file_name": f"file-{number}",
-                "_object_id": f"object-{number}", "_epoch": 0, "_source_partition": "p", "_position": key,
+                "__source_ts_ms": at, "__source_lsn": key, "_batch_id": f"batch-{number}",
+                "_file_name": f"file-{number}", "_object_id": f"object-{number}", "_epoch": 0, "_source_partition": "p", "_position": key,
                 "date": at.date(),
             }  # fmt: skip
 
