@@ -84,9 +84,8 @@ def _judge(session: SparkSession, request: RewriteRequest, *, head: int, tip: in
     if tip == head:
         return _result(request, Outcome.UNCHANGED, snapshot_id=head, reason="there was nothing to join")
     table = request.table
-    counts = versions.changed_counts(
-        versions.files_by_day(session, table, head), versions.files_by_day(session, table, tip)
-    )
+    files = versions.files_of(session, table, (head, tip))
+    counts = versions.changed_counts(files[head], files[tip])
     days = [one.day for one in counts]
     key = (load_entity(request.entity).key,)
     found = versions.checks_of(session, table, (head, tip), days=days, key=key) if days else {head: {}, tip: {}}

@@ -128,10 +128,8 @@ def _judge(session: SparkSession, request: RewriteRequest, *, before: int, rewri
     for commit in judged.ours:
         if commit.parent_id is None:
             continue
-        counts = versions.changed_counts(
-            versions.files_by_day(session, table, commit.parent_id),
-            versions.files_by_day(session, table, commit.snapshot_id),
-        )
+        files = versions.files_of(session, table, (commit.parent_id, commit.snapshot_id))
+        counts = versions.changed_counts(files[commit.parent_id], files[commit.snapshot_id])
         judged.counts |= {one.day: _joined(judged.counts.get(one.day), one) for one in counts}
         judged.differences += _differences(session, request, commit, [one.day for one in counts])
     return judged

@@ -15,7 +15,7 @@ from slackwater.entities.model import load_entity
 from slackwater.lake.compaction import LARGE_SHARE, SMALL_SHARE
 from slackwater.lake.rewrite import RewriteRequest
 from spark.tables import current_snapshot_id
-from spark.versions import catalog_of, files_by_day, rows_of
+from spark.versions import catalog_of, files_of, rows_of
 
 Rewrite = Callable[[SparkSession, RewriteRequest, str | None], None]
 """Rewrites the days of a request on a branch; None: on main."""
@@ -34,7 +34,7 @@ def rewrite_days(session: SparkSession, request: RewriteRequest, branch: str | N
         return
     dirty: list[date] = []
     if branch is not None:
-        files = files_by_day(session, request.table, version)
+        files = files_of(session, request.table, (version,))[version]
         dirty = [day for day in request.days if day in files and files[day].delete_files]
     clean = [day for day in request.days if day not in dirty]
     if clean:

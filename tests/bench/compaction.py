@@ -139,8 +139,8 @@ def _rows(number: int, *, days: int, rows: int) -> Iterator[dict[str, object]]:
                 "id": key, "order_id": key // 7, "product_id": key % 4_000, "quantity": key % 12,
                 "unit_price": Decimal(key % 10_000) / 100, "created_at": at, "__op": "c", "__ts_ms": at,
                 "__source_ts_ms": at, "__source_lsn": key, "_batch_id": f"batch-{number}",
-                "_file_name": f"file-{number}", "_object_id": f"object-{number}", "_epoch": 0, "_source_partition": "p", "_position": key,
-                "date": at.date(),
+                "_file_name": f"file-{number}", "_object_id": f"object-{number}", "_epoch": 0,
+                "_source_partition": "p", "_position": key, "date": at.date(),
             }  # fmt: skip
 
 
