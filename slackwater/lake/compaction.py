@@ -4,16 +4,14 @@ A rewrite costs the bytes it reads and writes, and brings readers fewer files an
 are ranked by files removed per GiB, and taken until a run's budget of bytes is used up.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
 
 from slackwater.errors import InvalidPlanError
+from slackwater.lake.packing import pack
 from slackwater.lake.policy import TableKind, TablePolicy
-
-T = TypeVar("T")
 
 GIB = 2**30
 SMALL_SHARE, LARGE_SHARE = 0.75, 1.8
@@ -154,32 +152,6 @@ def plan_compaction(
         obstacle = _claim(kind, one.day, claimed) or _open(written[one.day], policy=policy, now=now)
         decided.append(replace(one, decision=Decision.SKIP, reason=obstacle) if obstacle else one)
     return CompactionPlan(table, policy, _within_budget(decided, policy.budget_bytes_per_run))
-
-
-def pack(items: Sequence[T], *, weight: Callable[[T], int], target: int) -> tuple[tuple[T, ...], ...]:
-    """Put items into bins of at most a target weight: first fit, heaviest first.
-
-    Args:
-        items: What is packed; one heavier than the target gets a bin of its own.
-        weight: Weight of an item, > 0.
-        target: Most weight of a bin, > 0.
-
-    Raises:
-        InvalidPlanError: A weight or the target is not positive.
-    """
-    if target <= 0 or any(weight(item) <= 0 for item in items):
-        raise InvalidPlanError(f"weights and target must be positive; the target is {target}")
-    bins: list[list[T]] = []
-    room: list[int] = []
-    for item in sorted(items, key=weight, reverse=True):
-        place = next((number for number, left in enumerate(room) if weight(item) <= left), None)
-        if place is None:
-            bins.append([item])
-            room.append(target - weight(item))
-        else:
-            bins[place].append(item)
-            room[place] -= weight(item)
-    return tuple(tuple(one) for one in bins)
 
 
 def _weigh(table: str, files: PartitionFiles, policy: TablePolicy) -> PartitionDecision:

@@ -6,6 +6,7 @@ One row per run, table and partition; a run that is logged again replaces its ro
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
+from typing import Any
 
 from slackwater.clients.snowflake import Row, Warehouse
 from slackwater.lake.compaction import CompactionPlan, Decision, PartitionDecision
@@ -159,10 +160,10 @@ def _reason(decision: PartitionDecision, trouble: str) -> str:
 
 
 def _from_row(row: Row) -> LoggedPartition:
-    held = dict(zip(_COLUMNS, row, strict=True))
-    whole = {
-        name: int(str(value))
-        for name, value in held.items()
-        if value is not None and (name.endswith(("_count", "_bytes", "_after")))
-    }
-    return LoggedPartition(**{**held, **whole, "score": float(str(held["score"]))})  # type: ignore[arg-type]
+    """Numbers come as decimals, the score too."""
+    held: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    for name, value in held.items():
+        if value is not None and name.endswith(("_count", "_bytes", "_after")):
+            held[name] = int(value)
+    held["score"] = float(held["score"])
+    return LoggedPartition(**held)

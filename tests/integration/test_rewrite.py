@@ -321,6 +321,48 @@ def test_a_bad_rewrite_of_a_changelog_is_undone_with_what_was_appended_meanwhile
         require_good(result)
 
 
+def test_a_bad_rewrite_is_undone_while_others_append_to_the_same_day(tables):
+    before, batches, threads = tables.content(CHANGES), 4, []
+
+    def write():
+        with closing(Lake(tables.lake._settings, tables.lake._s3)) as lake:
+            writer = Tables.__new__(Tables)
+            writer.lake = lake
+            for number in range(batches):
+                writer.append(f"live-{number}", (MONDAY,), number=80 + number)
+
+    def rewrite(session, request, branch):
+        DROPS(session, request, branch)
+        threads.append(threading.Thread(target=write))
+        threads[0].start()
+
+    try:
+        result = rewrite_files.run(tables.session, changelog_request(attempts=20), rewrite=rewrite)
+    finally:
+        threads[0].join()
+    assert result.outcome is Outcome.RESTORED
+    rows = tables.content(CHANGES)
+    assert set(before) < set(rows)
+    assert len(rows) == len(before) + batches * KEYS_PER_FILE
+
+
+def test_a_rewrite_whose_files_cannot_be_read_is_undone(tables, module_sandbox):
+    before = tables.content(CHANGES)
+
+    def rewrite(session, request, branch):
+        rewrite_days(session, request, branch)
+        address = next(
+            task.file.file_path
+            for task in tables.lake.load_table(CHANGES).scan().plan_files()
+            if task.file.record_count > KEYS_PER_FILE
+        )
+        bucket, key = address.removeprefix("s3://").split("/", 1)
+        ObjectStore(module_sandbox.s3).put(bucket, key, b"no Parquet")
+
+    result = rewrite_files.run(tables.session, changelog_request(), rewrite=rewrite)
+    assert (result.outcome, tables.content(CHANGES)) == (Outcome.RESTORED, before)
+
+
 def test_a_bad_rewrite_that_was_killed_before_its_check_is_undone_by_the_next(tables):
     before = tables.content(CHANGES)
     tables.session.conf.set("spark.sql.iceberg.snapshot-property.slackwater.rewrite-id", "killed")

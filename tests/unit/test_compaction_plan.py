@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.errors import InvalidPlanError
-from slackwater.lake.compaction import Decision, PartitionFiles, pack, plan_compaction
+from slackwater.lake.compaction import Decision, PartitionFiles, plan_compaction
+from slackwater.lake.packing import pack
 from slackwater.lake.policy import TableKind, TablePolicy
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
