@@ -36,11 +36,12 @@ from spark.versions import Commit
 
 @dataclass
 class _Judged:
-    """What the commits of a rewrite did: all of them, and what they changed that they should not have."""
+    """What the commits of a rewrite did: all of them, what they changed, and whether that was put back already."""
 
     ours: tuple[Commit, ...] = ()
     counts: dict[date, PartitionCounts] = field(default_factory=dict)
     differences: list[PartitionDifference] = field(default_factory=list)
+    is_restored: bool = False
 
 
 def rewrite_in_place(session: SparkSession, request: RewriteRequest, rewrite: Rewrite) -> RewriteResult:
@@ -100,8 +101,9 @@ def _settle(session: SparkSession, request: RewriteRequest, tag: str, seconds: d
         evidence = f"{EVIDENCE_PREFIX}{rewrite_id}"
         versions.create_tag(session, table, evidence, judged.ours[-1].snapshot_id, days=EVIDENCE_DAYS)
         days = sorted({one.day for one in judged.differences})
-        with timed(seconds, "restore"):
-            _restore(session, request, judged.ours, days)
+        if not judged.is_restored:  # a run that was killed may have done it and not dropped the tag
+            with timed(seconds, "restore"):
+                _restore(session, request, judged.ours, days)
         outcome, told = Outcome.RESTORED, "; ".join(one.told for one in judged.differences)
         reason = f"rewrite {rewrite_id} changed rows and was undone ({told}); compare main with the tag {evidence}"
     versions.drop_tag(session, table, tag)
@@ -132,6 +134,8 @@ def _judge(session: SparkSession, request: RewriteRequest, *, before: int, rewri
         counts = versions.changed_counts(files[commit.parent_id], files[commit.snapshot_id])
         judged.counts |= {one.day: _joined(judged.counts.get(one.day), one) for one in counts}
         judged.differences += _differences(session, request, commit, [one.day for one in counts])
+    if judged.ours:
+        judged.is_restored = any(one.restored_from == str(judged.ours[0].parent_id) for one in since or ())
     return judged
 
 
@@ -194,7 +198,7 @@ def _rows_without(
         if commit.operation != "append" or commit.parent_id is None:
             raise StoreRejected(
                 f"{table}: snapshot {commit.snapshot_id} ({commit.operation}) came after a rewrite that changed rows;"
-                f" restore {', '.join(map(str, days))} from snapshot {base} by hand"
+                f" restore {', '.join(map(str, days))} from snapshot {base} by hand and drop its tag, {BEFORE_PREFIX}…"
             )
         appended = session.read.option("start-snapshot-id", commit.parent_id)
         appended = appended.option("end-snapshot-id", commit.snapshot_id)

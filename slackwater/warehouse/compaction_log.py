@@ -3,7 +3,7 @@
 One row per run, table and partition; a run that is logged again replaces its rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 from typing import Any
@@ -26,7 +26,7 @@ class LoggedPartition:
     """One row of OPS.COMPACTION_LOG.
 
     Attributes:
-        run_id: The run that decided, and the id of its rewrite.
+        run_id: The run that decided.
         decision: `compact` or `skip`.
         outcome: An `Outcome`, `failed` or `not tried`; `skip` for a partition that was skipped.
         reason: "compacted because …" or "skipped because …", and what went wrong.
@@ -57,30 +57,20 @@ _COLUMNS = tuple(field.name for field in fields(LoggedPartition))
 
 
 def log_rows(
-    plan: CompactionPlan,
-    result: RewriteResult | None,
-    *,
-    run_id: str,
-    logged_at: datetime,
-    error: str | None = None,
+    plan: CompactionPlan, ended: Mapping[date, RewriteResult | str], *, run_id: str, logged_at: datetime
 ) -> tuple[LoggedPartition, ...]:
     """Join the decisions of a plan with what came of them; pure.
 
     Args:
         plan: Decisions on every partition of a table.
-        result: Of the rewrite of the chosen ones; None when there was none.
+        ended: Per chosen day how the rewrite it was in ended, or what it failed with; absent: it was not begun.
         run_id: The run.
         logged_at: Naive UTC.
-        error: What the rewrite failed with.
 
     Returns:
         One row per decision, by day.
     """
-    counted = {one.day: one for one in result.counts} if result is not None else {}
-    return tuple(
-        _row(one, counted.get(one.day), result, run_id=run_id, logged_at=logged_at, error=error)
-        for one in plan.decisions
-    )
+    return tuple(_row(one, ended.get(one.day), run_id=run_id, logged_at=logged_at) for one in plan.decisions)
 
 
 def write_log(warehouse: Warehouse, rows: Sequence[LoggedPartition]) -> None:
@@ -108,15 +98,11 @@ def read_log(warehouse: Warehouse, *, run_id: str) -> tuple[LoggedPartition, ...
 
 
 def _row(
-    decision: PartitionDecision,
-    counts: PartitionCounts | None,
-    result: RewriteResult | None,
-    *,
-    run_id: str,
-    logged_at: datetime,
-    error: str | None,
+    decision: PartitionDecision, ended: RewriteResult | str | None, *, run_id: str, logged_at: datetime
 ) -> LoggedPartition:
-    outcome, trouble = _outcome(decision, counts, result, error)
+    result = ended if isinstance(ended, RewriteResult) else None
+    counts = next((one for one in result.counts if one.day == decision.day), None) if result is not None else None
+    outcome, trouble = _outcome(decision, counts, ended)
     return LoggedPartition(
         run_id=run_id,
         table_name=decision.table,
@@ -132,24 +118,24 @@ def _row(
         files_after=counts.files_after if counts else None,
         deletes_after=counts.deletes_after if counts else None,
         bytes_after=counts.bytes_after if counts else None,
-        evidence_tag=result.evidence_tag if result is not None and decision.decision is Decision.COMPACT else None,
+        evidence_tag=result.evidence_tag if result is not None else None,
         logged_at=logged_at,
     )
 
 
 def _outcome(
-    decision: PartitionDecision, counts: PartitionCounts | None, result: RewriteResult | None, error: str | None
+    decision: PartitionDecision, counts: PartitionCounts | None, ended: RewriteResult | str | None
 ) -> tuple[str, str]:
     """Return what came of a decision, and what went wrong with it."""
     if decision.decision is Decision.SKIP:
         return Decision.SKIP.value, ""
-    if error is not None:
-        return FAILED, error
-    if result is None:
+    if isinstance(ended, str):
+        return FAILED, ended
+    if ended is None:
         return NOT_TRIED, ""
-    if result.outcome is Outcome.REWRITTEN and counts is None:
+    if ended.outcome is Outcome.REWRITTEN and counts is None:
         return Outcome.UNCHANGED.value, "its files stayed as they were"
-    return result.outcome.value, result.reason
+    return ended.outcome.value, ended.reason
 
 
 def _reason(decision: PartitionDecision, trouble: str) -> str:

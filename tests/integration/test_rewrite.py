@@ -11,6 +11,7 @@ import pytest
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.iceberg_contents import count_batch_rows, main_history
 from slackwater.clients.iceberg_files import name_unreadable, table_files, unreadable_files
+from slackwater.clients.iceberg_partitions import rows_by_date
 from slackwater.clients.s3 import ObjectStore
 from slackwater.entities.model import arrow_schema, changelog_schema, load_entity, state_columns
 from slackwater.errors import CommitConflict, ConfigurationError, RewriteRejected, StoreRejected
@@ -284,10 +285,11 @@ def test_a_changelog_is_appended_to_while_it_is_rewritten_and_nothing_is_lost(ta
 
 def test_what_the_lake_knows_of_a_batch_stays_the_same_after_its_rows_were_rewritten(tables):
     history, rows = main_history(tables.lake, "orders"), count_batch_rows(tables.lake, "orders")
-    held = tables.lake.held("orders", "batch-3")
+    held, days = tables.lake.held("orders", "batch-3"), rows_by_date(tables.lake.load_table(CHANGES))
     rewrite_files.run(tables.session, changelog_request())
     assert main_history(tables.lake, "orders").by_batch == history.by_batch
     assert count_batch_rows(tables.lake, "orders") == rows
+    assert rows_by_date(tables.lake.load_table(CHANGES)) == days
     assert tables.lake.held("orders", "batch-3") == held
     assert tables.lake.files_of_batch("orders", "batch-3") == list(held.data_files)
     assert tables.append("batch-3", (MONDAY,)).was_held
@@ -372,6 +374,16 @@ def test_a_bad_rewrite_that_was_killed_before_its_check_is_undone_by_the_next(ta
     result = rewrite_files.run(tables.session, changelog_request(rewrite_id="next"))
     assert (result.outcome, result.rewrite_id, result.evidence_tag) == (Outcome.RESTORED, "killed", "rejected-killed")
     assert (tables.content(CHANGES), refs(tables, CHANGES)) == (before, {"rejected-killed"})
+
+
+def test_a_rewrite_that_was_undone_by_a_killed_run_is_not_undone_twice(tables):
+    base = current_snapshot_id(tables.session, CHANGES)
+    rewrite_files.run(tables.session, changelog_request(rewrite_id="killed"), rewrite=DROPS)
+    undone = current_snapshot_id(tables.session, CHANGES)
+    create_tag(tables.session, CHANGES, "before-killed", base)
+    result = rewrite_files.run(tables.session, changelog_request(rewrite_id="next"))
+    assert (result.outcome, result.rewrite_id) == (Outcome.RESTORED, "killed")
+    assert (current_snapshot_id(tables.session, CHANGES), refs(tables, CHANGES)) == (undone, {"rejected-killed"})
 
 
 def test_a_good_rewrite_that_was_killed_before_its_check_is_kept_by_the_next(tables):

@@ -78,8 +78,8 @@ COUNTS = PartitionCounts(
 )
 
 
-def logged(outcome, *, error=None):
-    rows = log_rows(PLAN, outcome, run_id="r1", logged_at=NOON, error=error)
+def logged(ended):
+    rows = log_rows(PLAN, dict.fromkeys((DAY, LAST), ended) if ended else {}, run_id="r1", logged_at=NOON)
     return [(row.day, row.decision, row.outcome, row.reason, row.files_after) for row in rows]
 
 
@@ -92,18 +92,24 @@ def test_the_log_says_of_every_partition_what_was_decided_and_what_came_of_it():
 
 
 @pytest.mark.parametrize(
-    ("found", "error", "outcome", "trouble"),
+    ("ended", "outcome", "trouble"),
     [
-        (result(Outcome.RESTORED, reason="undone"), None, "restored", "; but undone"),
-        (None, "StoreRejected: no", "failed", "; but StoreRejected: no"),
+        (result(Outcome.RESTORED, reason="undone"), "restored", "; but undone"),
+        ("StoreRejected: no", "failed", "; but StoreRejected: no"),
     ],
 )
-def test_the_log_says_what_went_wrong_with_a_chosen_partition_and_nothing_of_a_skipped_one(
-    found, error, outcome, trouble
-):
-    rows = logged(found, error=error)
+def test_the_log_says_what_went_wrong_with_a_chosen_partition_and_nothing_of_a_skipped_one(ended, outcome, trouble):
+    rows = logged(ended)
     assert rows[0][2:4] == rows[2][2:4] == (outcome, f"to be compacted because of this{trouble}")
     assert rows[1][2:4] == ("skip", "skipped because of this")
+
+
+def test_the_log_tells_the_rewrite_of_each_partition_by_its_own_group():
+    ended = {DAY: result(Outcome.REJECTED, reason="bad", evidence_tag="rejected-1"), LAST: "CommitConflict: late"}
+    rows = log_rows(PLAN, ended, run_id="r1", logged_at=NOON)
+    assert [(row.outcome, row.evidence_tag) for row in rows] == [
+        ("rejected", "rejected-1"), ("skip", None), ("failed", None)
+    ]  # fmt: skip
 
 
 def test_a_chosen_partition_whose_rewrite_was_not_begun_is_logged_as_such():
