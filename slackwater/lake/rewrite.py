@@ -148,6 +148,28 @@ class RewriteResult(BaseModel):
         return sum(one.files_before - one.files_after for one in self.counts)
 
 
+class RewriteJob(BaseModel):
+    """Several rewrites for one Spark session, done one after the other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rewrites: tuple[RewriteRequest, ...]
+
+
+class RewriteAnswer(BaseModel):
+    """What became of one rewrite: a result, or the error as `spark_runtime.failures.error_document` tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    result: RewriteResult | None = None
+    error: dict[str, str] = {}
+
+
+class RewriteJobResult(BaseModel):
+    """One answer per rewrite, in their order; a failed one does not stop the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    answers: tuple[RewriteAnswer, ...]
+
+
 def rewrite_request(
     kind: TableKind,
     entity: str,

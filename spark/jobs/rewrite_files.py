@@ -1,21 +1,33 @@
 """Rewrite the small files of some days of a table so that no answer changes, or nothing of it stays.
 
-`python -m spark.jobs.rewrite_files REQUEST RESULT` reads a `RewriteRequest` and writes a `RewriteResult`, both JSON. A
+`python -m spark.jobs.rewrite_files REQUEST RESULT` reads a `RewriteJob` and writes a `RewriteJobResult`, both JSON. A
 state table has one writer, so it is rewritten on a branch; a changelog is appended to, so it is rewritten in place. One
 rewrite per table at a time: the caller's lease.
 """
 
 from pyspark.sql import SparkSession
 
-from slackwater.errors import StoreRejected
+from slackwater.errors import SlackwaterError, StoreRejected
 from slackwater.lake.policy import TableKind
-from slackwater.lake.rewrite import RewriteRequest, RewriteResult
+from slackwater.lake.rewrite import RewriteAnswer, RewriteJob, RewriteJobResult, RewriteRequest, RewriteResult
+from slackwater.spark_runtime.failures import error_document
 from spark.branch_rewrite import rewrite_on_branch
 from spark.in_place_rewrite import rewrite_in_place
 from spark.rewriting import Rewrite, rewrite_days
 from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, require_format
 from spark.versions import commits_since
+
+
+def run_all(session: SparkSession, job: RewriteJob) -> RewriteJobResult:
+    """Do several rewrites, one after the other; one that fails is reported, and the others are done all the same."""
+    answers = []
+    for request in job.rewrites:
+        try:
+            answers.append(RewriteAnswer(result=run(session, request)))
+        except SlackwaterError as exc:
+            answers.append(RewriteAnswer(error=error_document(exc)["error"]))
+    return RewriteJobResult(answers=tuple(answers))
 
 
 def run(session: SparkSession, request: RewriteRequest, *, rewrite: Rewrite = rewrite_days) -> RewriteResult:
@@ -56,4 +68,4 @@ def _require_planned(session: SparkSession, request: RewriteRequest) -> None:
 if __name__ == "__main__":
     from spark.job_main import main
 
-    raise SystemExit(main(RewriteRequest, run))
+    raise SystemExit(main(RewriteJob, run_all))
