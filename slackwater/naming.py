@@ -16,6 +16,7 @@ EVENT_REFRESH_DUE = "slackwater.refresh.due"
 EVENT_GATE_FAILED = "slackwater.gate.failed"
 EVENT_MARTS_PUBLISHED = "slackwater.marts.published"
 EVENT_LAKE_DUE = "slackwater.lake.due"
+EVENT_REWRITE_REJECTED = "slackwater.rewrite.rejected"
 EVENT_RECONCILIATION_FAILED = "slackwater.reconciliation.failed"
 EVENT_OBJECT_QUARANTINED = "slackwater.object.quarantined"
 EVENTS: tuple[str, ...] = (
@@ -25,6 +26,7 @@ EVENTS: tuple[str, ...] = (
     EVENT_GATE_FAILED,
     EVENT_MARTS_PUBLISHED,
     EVENT_LAKE_DUE,
+    EVENT_REWRITE_REJECTED,
     EVENT_RECONCILIATION_FAILED,
     EVENT_OBJECT_QUARANTINED,
 )

@@ -1,6 +1,7 @@
 """Step of the lake's upkeep: decide on every partition, have Spark rewrite what is worth it, keep what was decided."""
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -8,13 +9,15 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from slackwater.clients.spark import SparkJobs
+from slackwater.errors import StoreUnavailable
 from slackwater.lake.report import compaction_markdown
 from slackwater.lake.rewrite import RewriteJob, RewriteJobResult, require_good
 from slackwater.lake.run_compaction import CompactionReport, compact, plan_all
 from slackwater.ledger.model import WorkLease
+from slackwater.naming import EVENT_REWRITE_REJECTED, LAKE_RESOURCE
 from slackwater.settings import LakeSettings, ProjectSettings, SparkSettings
 from slackwater.warehouse.compaction_log import log_rows, write_log
-from tasks.connections import open_lake, open_ledger, open_warehouse
+from tasks.connections import open_event_bus, open_lake, open_ledger, open_warehouse
 from tasks.retrying import retried_task
 
 
@@ -44,9 +47,19 @@ def compact_tables(lease: WorkLease) -> CompactionReport:
     create_markdown_artifact(key="lake-compaction", markdown=compaction_markdown(report))
     for one in report.results:
         get_run_logger().info("%s: %s, %d files less", one.table, one.outcome.value, one.removed_files)
-    for one in report.bad:
-        require_good(one)
+    if report.bad:
+        _alert(report)
+        require_good(report.bad[0])
     return report
+
+
+def _alert(report: CompactionReport) -> None:
+    """Say on the event bus which rewrites changed rows; the run fails all the same when the bus does not answer."""
+    with suppress(StoreUnavailable), open_event_bus() as bus:
+        for one in report.bad:
+            payload = {"table": one.table, "reason": one.reason, "evidence_tag": one.evidence_tag or ""}
+            event_id = f"{EVENT_REWRITE_REJECTED}:{one.rewrite_id}:{one.table}"
+            bus.emit(EVENT_REWRITE_REJECTED, LAKE_RESOURCE, payload, event_id=event_id)
 
 
 def _keep(report: CompactionReport) -> None:
