@@ -35,7 +35,7 @@ down: setup ## Stop the system; data stays (delete it with: slackwater stack dow
 ##@ Prove it
 .PHONY: test test-unit test-year chaos bench lint
 test: setup ## All tests: unit, structure, contract, integration, end to end
-	@$(PYTHON) -m pytest -m "not slow" -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -m "not slow" -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-unit: setup ## Only the tests that need no service (under a minute)
 	@$(PYTHON) -m pytest -m "not slow and not integration and not e2e and not contract" $(PYTEST_ARGS)

@@ -82,5 +82,6 @@ install_project() {
 rm -f "$stamp"
 install_locked
 install_project
+"$venv/bin/python" -m slackwater.spark_runtime || say "The first run of the lake's upkeep will try again."
 touch "$stamp"
 say "Installed. Next: make demo"

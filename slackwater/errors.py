@@ -93,6 +93,10 @@ class LoadMismatch(TerminalError):
     """A load wrote another number of rows than the manifest promises; it was rolled back."""
 
 
+class RewriteRejected(TerminalError):
+    """A rewrite of data files changed rows; readers do not have it, and its snapshot is kept as evidence."""
+
+
 class SparkOutOfMemory(TerminalError):
     """A Spark job did not fit its memory profile; the same job would not fit the next time either."""
 

@@ -31,6 +31,7 @@ EVENTS: tuple[str, ...] = (
 
 CHANGES_NAMESPACE = "changes"
 STATE_NAMESPACE = "ecommerce"
+ANALYTICS_NAMESPACE = "analytics"
 SNAPSHOT_BATCH_ID = "slackwater.batch-id"
 """Key of the snapshot summary that holds the id of the batch an append wrote."""
 
@@ -39,6 +40,12 @@ SNAPSHOT_FOLDED_BATCHES = "slackwater.folded-batches"
 
 SNAPSHOT_PURGE_ID = "slackwater.purge-id"
 """Key of the snapshot summary that holds the id of the purge that took old files away."""
+
+SNAPSHOT_REWRITE_ID = "slackwater.rewrite-id"
+"""Key of the snapshot summary that holds the id of the rewrite that made it; Iceberg's own procedures set none."""
+
+SNAPSHOT_RESTORED_FROM = "slackwater.restored-from"
+"""Key of the snapshot summary that holds the id of the snapshot a bad rewrite was undone from."""
 
 SCHEMA_RAW = "RAW"
 SCHEMA_STAGING = "STAGING"
@@ -82,6 +89,11 @@ def changelog_table(entity: str) -> str:
 def state_table(entity: str) -> str:
     """Return the Iceberg identifier of an entity's newest versions, tombstones included."""
     return f"{STATE_NAMESPACE}.{entity}"
+
+
+def analytics_table(name: str) -> str:
+    """Return the Iceberg identifier of a result of the lake's batch analytics."""
+    return f"{ANALYTICS_NAMESPACE}.{name}"
 
 
 def raw_table(entity: str) -> str:

@@ -1,1 +1,1 @@
-"""Jobs that are submitted to Spark; none yet."""
+"""Jobs that are submitted to Spark. See README.md."""

@@ -6,6 +6,8 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_stack import added_environment, fault_settings, wake_everything
+from xdist.scheduler import LoadScopeScheduling
 
 from slackwater.settings import (
     ClickHouseSettings,
@@ -40,22 +43,48 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+STARTED_STACKS: list[Path] = []
+"""Homes of the stacks this process started and has not stopped yet."""
+
 PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
 """Py4J leaves the sockets to its JVM to the garbage collector."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that use Spark leave Py4J's sockets open; tell xdist what must stay together, and what takes longest.
+def pytest_configure() -> None:
+    """Have a worker of xdist stop its stacks when the controller is gone: Ctrl-C ends only that one."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
-    The tests of the whole system share one stack, so they are one group, the first to be given out; elsewhere a file is
-    a group, because its tests share a sandbox.
-    """
+
+def _end_with(controller: int) -> None:
+    while os.getppid() == controller:
+        time.sleep(1)
+    for home in STARTED_STACKS:
+        wake_everything(home)
+        stop_stack(home, delete=True)
+        shutil.rmtree(home.parent, ignore_errors=True)
+    os._exit(1)
+
+
+class ByStack(LoadScopeScheduling):
+    """Gives a worker of xdist what shares a stack or a sandbox: the tests of the whole system, or one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "e2e" if path.startswith("tests/e2e/") else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
+    """Choose the scheduler; groups are given out in the order of collection."""
+    config.option.loadscopereorder = False
+    return ByStack(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that use Spark leave Py4J's sockets open; with several workers what takes longest comes first."""
     for item in items:
         if item.get_closest_marker("spark") is not None:
             item.add_marker(PY4J_SOCKETS)
-        is_e2e = item.get_closest_marker("e2e") is not None
-        item.add_marker(pytest.mark.xdist_group("e2e" if is_e2e else item.path.stem))
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
@@ -176,12 +205,14 @@ def services() -> Iterator[Profile]:
         return
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
+    STARTED_STACKS.append(settings.home)
     try:
         report = start_stack(settings, services=STORES, project_dir=REPOSITORY)
         yield report.profile
     finally:
         _stop_spark()
         stop_stack(settings.home, delete=True)
+        STARTED_STACKS.remove(settings.home)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -201,6 +232,7 @@ def live_stack() -> Iterator[Profile]:
     """The whole system on free ports: stores, Prefect, worker, bridge, deployments. Its `env` is `full_environment`."""
     folder = _short_folder()
     settings = StackSettings(home=folder / "stack", port_base=find_free_port_base())
+    STARTED_STACKS.append(settings.home)
     try:
         with added_environment(fault_settings(settings.home)):
             profile = start_stack(settings, project_dir=REPOSITORY).profile
@@ -208,6 +240,7 @@ def live_stack() -> Iterator[Profile]:
     finally:
         wake_everything(settings.home)
         stop_stack(settings.home, delete=True)
+        STARTED_STACKS.remove(settings.home)
         shutil.rmtree(folder, ignore_errors=True)
 
 

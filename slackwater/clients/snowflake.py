@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
-from types import TracebackType
-from typing import Protocol, Self, cast
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import pyarrow as pa
-import snowflake.connector
-from snowflake.connector import errors as driver
 
 from slackwater.errors import CommitConflict, ConfigurationError, SlackwaterError, TerminalError, WarehouseUnavailable
 from slackwater.settings import WarehouseSettings
+
+if TYPE_CHECKING:
+    from snowflake.connector.errors import Error as DriverError
 
 Scalar = str | int | bool | Decimal | date | datetime | None
 """What a bound parameter may be. Never a float: money is decimal from file to mart."""
@@ -126,7 +127,9 @@ class Warehouse:
     def _session(self) -> _Connection:
         if self._connection is None:
             with _translated("login"):
-                opened = snowflake.connector.connect(**connection_arguments(self.settings, self._query_tag))
+                from snowflake.connector import connect
+
+                opened = connect(**connection_arguments(self.settings, self._query_tag))
             self._connection = cast(_Connection, opened)
         return self._connection
 
@@ -134,7 +137,7 @@ class Warehouse:
         """Close the session; an open transaction is rolled back by the server. A second call does nothing."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            with suppress(driver.Error, OSError):  # the session is gone either way
+            with suppress(_driver().Error, OSError):  # the session is gone either way
                 connection.close()
 
     @property
@@ -256,6 +259,13 @@ def connection_arguments(settings: WarehouseSettings, query_tag: str) -> dict[st
     return arguments
 
 
+def _driver() -> ModuleType:
+    """Return the driver's errors; the driver is imported at the first statement, since it brings pandas: a second."""
+    from snowflake.connector import errors
+
+    return errors
+
+
 def _bound(value: Scalar) -> Scalar:
     """Send dates as ISO text: exact, free of time zones, and understood by every server that speaks the protocol."""
     return value.isoformat(sep=" ") if isinstance(value, datetime) else _date_text(value)
@@ -269,13 +279,13 @@ def _date_text(value: Scalar) -> Scalar:
 def _translated(sql: str) -> Iterator[None]:
     try:
         yield
-    except driver.Error as exc:
+    except _driver().Error as exc:
         raise classify_driver_error(exc, sql) from exc
     except OSError as exc:
         raise WarehouseUnavailable(f"the warehouse did not answer ({exc}) to: {_shown(sql)}") from exc
 
 
-def classify_driver_error(error: driver.Error, sql: str) -> SlackwaterError:
+def classify_driver_error(error: "DriverError", sql: str) -> SlackwaterError:
     """Return our error for a driver error.
 
     Args:
@@ -288,7 +298,8 @@ def classify_driver_error(error: driver.Error, sql: str) -> SlackwaterError:
     message = f"{_shown(error.msg or str(error))} [{error.errno}, {error.sqlstate}] in: {_shown(sql)}"
     if error.errno in LOCK_ERRNOS:
         return CommitConflict(f"another transaction was first: {message}")
-    if error.errno in CONNECTION_ERRNOS or isinstance(error, driver.OperationalError | driver.InterfaceError):
+    lost = (_driver().OperationalError, _driver().InterfaceError)
+    if error.errno in CONNECTION_ERRNOS or isinstance(error, lost):
         return WarehouseUnavailable(f"the warehouse did not answer: {message}")
     return TerminalError(f"the warehouse refused a statement: {message}")
 

@@ -58,6 +58,7 @@ def explain(
 
     systems = current_systems()
     with plain_errors(), Stores(systems) as stores:
+        stores.warm_up()
         story = _tell(stores, subject, name.strip())
     if as_document:
         print(json.dumps(as_json(story), indent=2))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slackwater.commands.context import EXIT_PROBLEM, AsJson, current_systems, open_ledger, operator, out, plain_errors
+from slackwater.commands.lake_plan import lake_plan
 from slackwater.commands.query import print_rows
 from slackwater.errors import ConfigurationError
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # the drivers cost seconds, and every command imports this mo
     from slackwater.stack.systems import Systems
 
 app = typer.Typer(no_args_is_help=True, help="The lake's tables: their snapshots, going back, branches, upkeep.")
+
+app.command("plan")(lake_plan)
 
 TableName = Annotated[str, typer.Argument(help="Such as changes.orders or ecommerce.orders.")]
 

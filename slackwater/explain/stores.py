@@ -5,6 +5,8 @@ Drivers are imported when their store is asked.
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -47,6 +49,10 @@ class Stores:
         for opened in (self._warehouse, self._lake, self._speed):
             if opened is not None:
                 opened.close()
+
+    def warm_up(self) -> None:
+        """Import the dearest driver beside the first questions, which mostly wait for their answers."""
+        Thread(target=import_module, args=("snowflake.connector",), daemon=True).start()
 
     @property
     def silent(self) -> Silent:

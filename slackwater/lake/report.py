@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
+from slackwater.lake.compaction import Decision
 from slackwater.lake.fold import FoldDecision, FoldJobResult
+from slackwater.lake.run_compaction import CompactionReport, TablePlan
+
+LISTED_AT_MOST = 40
+"""Partitions of a table a report lists; OPS.COMPACTION_LOG has all of them."""
 
 
 def fold_markdown(result: FoldJobResult) -> str:
@@ -29,3 +34,35 @@ def decisions_markdown(decisions: Sequence[FoldDecision]) -> str:
     """Return why each entity is folded or not."""
     lines = [f"- **{one.entity}**: {one.reason}" for one in decisions]
     return "\n".join(["## What waits for a fold", "", *(lines or ["Nothing."])])
+
+
+def compaction_markdown(report: CompactionReport) -> str:
+    """Return what was decided on every table's partitions, what a rewrite brought, and what went wrong."""
+    lines = [
+        f"## Compaction `{report.run_id}`",
+        "",
+        "| table | partitions | compacted | skipped | files less | bytes rewritten |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for one in report.plans:
+        less = sum(result.removed_files for result in report.results if result.table == one.plan.table)
+        chosen = len(one.plan.chosen)
+        lines.append(
+            f"| {one.plan.table} | {len(one.plan.decisions)} | {chosen} | {len(one.plan.decisions) - chosen} | {less}"
+            f" | {one.plan.rewrite_bytes} |"
+        )
+    for result in report.bad:
+        lines += ["", f"**{result.table}: {result.outcome.value}.** {result.reason} Evidence: `{result.evidence_tag}`"]
+    for one in report.plans:
+        lines += _decisions(one)
+    return "\n".join(lines)
+
+
+def _decisions(one: TablePlan) -> list[str]:
+    """List a table's decisions, what is compacted first."""
+    ordered = sorted(one.plan.decisions, key=lambda decision: (decision.decision is Decision.SKIP, decision.day))
+    if not ordered:
+        return []
+    more = len(ordered) - LISTED_AT_MOST
+    shown = [f"- {decision.told}" for decision in ordered[:LISTED_AT_MOST]]
+    return ["", f"### {one.plan.table}", "", *shown, *([f"- and {more} more"] if more > 0 else [])]

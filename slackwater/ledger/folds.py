@@ -5,6 +5,7 @@ What the ledger notes here is a memory of what the table's snapshots say; foldin
 """
 
 from collections.abc import Collection, Sequence
+from datetime import date
 
 from slackwater.clients.postgres import Connection
 from slackwater.errors import IllegalTransition
@@ -46,6 +47,26 @@ def backlogs(connection: Connection) -> tuple[FoldBacklog, ...]:
         f" from ledger.batch where {_UNFOLDED} group by 1 order by 1"
     ).fetchall()
     return tuple(FoldBacklog(entity, int(count), int(total), age) for entity, count, total, age in rows)
+
+
+def claimed_days(connection: Connection, entity: str) -> frozenset[date] | None:
+    """Return the days of batches that are landed and not loaded: they are loaded from the files they were appended in.
+
+    A sealed batch claims nothing: it has no rows yet, and its append brings files of its own.
+
+    Returns:
+        None when the days of such a batch are not known.
+    """
+    rows = connection.execute(
+        "select b.row_count, array_agg(distinct d.day) filter (where d.day is not null), coalesce(sum(d.row_count), 0)"
+        " from ledger.batch b join ledger.batch_object m on m.batch_id = b.batch_id and not m.is_skipped"
+        " left join ledger.object_day d on d.object_id = m.object_id"
+        " where b.entity = %s and b.state = 'landed' and b.row_count > 0 group by b.batch_id, b.row_count",
+        (entity,),
+    ).fetchall()
+    if any(count != counted for count, _, counted in rows):
+        return None
+    return frozenset(day for _, days, _ in rows for day in days)
 
 
 def mark_folded(connection: Connection, lease: WorkLease, batch_ids: Sequence[str], *, snapshot_id: int | None) -> None:

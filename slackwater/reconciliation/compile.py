@@ -1,9 +1,9 @@
-"""Compiles the metrics to the SQL of ClickHouse and of Snowflake. Pure text; nothing is run here.
+"""Compiles the metrics to the SQL of ClickHouse, of Snowflake and of Spark. Pure text; nothing is run here.
 
-Both queries have the same shape: the newest version per key at the frontier (one change order, deletes removed), one
-row per order and per line, one row per day. Only the parts a dialect needs differ. Ratios are not compiled: they are
-computed from the aggregates by `metrics.py`, exactly and once. Toastable columns take no part in any metric, so the
-newest version of a row is enough.
+The queries have the same shape: the newest version per key (for two of them at the frontier; one change order, deletes
+removed), one row per order and per line, one row per day. Only the parts a dialect needs differ. Ratios are not
+compiled: they are computed from the aggregates by `metrics.py`, exactly and once. Toastable columns take no part in any
+metric, so the newest version of a row is enough.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from datetime import date
 from typing import Protocol
 
 from slackwater.entities.model import CHANGE_ORDER, load_entity
-from slackwater.naming import clickhouse_changes_table, raw_table
+from slackwater.naming import clickhouse_changes_table, raw_table, state_table
 from slackwater.reconciliation.metrics import Aggregate, Fact, Metrics
 
 Frontier = Mapping[tuple[str, str], int]
@@ -45,7 +45,7 @@ class PositionalQuery:
 
 
 class _Dialect(Protocol):
-    """What differs between the two SQLs; `bind` remembers a value and returns its mark."""
+    """What differs between the SQLs; `bind` remembers a value and returns its mark."""
 
     settings: str
 
@@ -107,6 +107,26 @@ class _Snowflake:
         )
 
 
+class _Spark:
+    settings = ""
+
+    def __init__(self) -> None:
+        self.params: dict[str, Parameter] = {}
+
+    def bind(self, value: Parameter) -> str:
+        name = f"p{len(self.params)}"
+        self.params[name] = value
+        return f":{name}"
+
+    def day(self, column: str) -> str:
+        return f"to_date({column})"
+
+    def newest(self, entity: str, within: str) -> str:
+        """The state table is the newest version per key already; it knows no frontier."""
+        columns = ", ".join(NEEDED_COLUMNS[entity])
+        return f"select id, {columns} from {state_table(entity)} where __op <> 'd' and {within}"
+
+
 def compile_clickhouse(
     metrics: Metrics, frontier: Frontier, *, from_date: date | None = None, to_date: date | None = None
 ) -> NamedQuery:
@@ -131,8 +151,14 @@ def compile_snowflake(
     return PositionalQuery(sql, tuple(dialect.values))
 
 
+def compile_spark(metrics: Metrics, *, from_date: date | None = None, to_date: date | None = None) -> NamedQuery:
+    """Return the same query over the lake's state tables, as they are: whatever was folded counts."""
+    dialect = _Spark()
+    return NamedQuery(_compile(dialect, metrics, None, from_date, to_date), dialect.params)
+
+
 def _compile(
-    dialect: _Dialect, metrics: Metrics, frontier: Frontier, from_date: date | None, to_date: date | None
+    dialect: _Dialect, metrics: Metrics, frontier: Frontier | None, from_date: date | None, to_date: date | None
 ) -> str:
     """Compose the query from top to bottom: positional parameters are bound in the order of their marks."""
     newest = ",\n".join(
@@ -162,9 +188,17 @@ def _compile(
     )
 
 
-def within_frontier(dialect: _Dialect, entity: str, frontier: Frontier) -> str:
-    """Return the condition that a row of the entity lies at or below the frontier; false without any partition."""
+def within_frontier(dialect: _Dialect, entity: str, frontier: Frontier | None) -> str:
+    """Return the condition that a row of the entity lies at or below the frontier; false without any partition.
+
+    Args:
+        dialect: Binds the values.
+        entity: The entity.
+        frontier: None: everything lies within.
+    """
     load_entity(entity)  # an unknown name must not become an empty, equal side
+    if frontier is None:
+        return "1 = 1"
     parts = [
         f"(_source_partition = {dialect.bind(partition)} and _position <= {dialect.bind(position)})"
         for (name, partition), position in sorted(frontier.items())

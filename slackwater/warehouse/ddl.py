@@ -65,6 +65,14 @@ OPS_TABLES: tuple[str, ...] = (
     # One row per mart set: when OPS.COMPLETENESS was last computed; its update serialises who writes there.
     """create table if not exists OPS.COMPLETENESS_CLOCK (
         mart_set varchar not null, runs number(38,0) not null, computed_at timestamp_ntz(6), refresh_id varchar)""",
+    # One row per upkeep run, table of the lake and partition: what was decided, why, and what came of it. bytes in
+    # rewrite_bytes are those the rewrite reads; *_after: null where nothing was rewritten.
+    """create table if not exists OPS.COMPACTION_LOG (
+        run_id varchar not null, table_name varchar not null, day date not null, decision varchar not null,
+        outcome varchar not null, reason varchar not null, file_count number(38,0) not null,
+        delete_count number(38,0) not null, input_count number(38,0) not null, rewrite_bytes number(38,0) not null,
+        score number(38,3) not null, files_after number(38,0), deletes_after number(38,0), bytes_after number(38,0),
+        evidence_tag varchar, logged_at timestamp_ntz(6) not null)""",
 )
 
 PUBLICATION_TABLES: tuple[str, ...] = (

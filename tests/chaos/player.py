@@ -16,6 +16,7 @@ from prompting import Prompter
 from strikes import Say, Strikes
 from trouble import BaseTrouble
 from troubles import TROUBLES
+from upkeep import fold_to_the_end
 from world import World
 
 from slackwater.errors import StoreUnavailable
@@ -25,6 +26,11 @@ MOST_DAYS = 3
 """So many days of sales are sent until every armed boundary was reached."""
 
 REPLAY_SECONDS = 120.0
+
+FOLD_SHARE = 0.25
+"""In so many schedules the lake is folded at a random moment beside everything else."""
+
+LATEST_FOLD_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,9 @@ class Player:
                 else:
                     struck.append(name)
             by_hour = bool(set(schedule.troubles) & MANY_FILES)
-            hit = self._send_and_strike(schedule.kills, troubles, slice_by=SliceBy.HOUR if by_hour else SliceBy.DAY)
+            folds_after = source.uniform(0.0, LATEST_FOLD_SECONDS) if source.random() < FOLD_SHARE else None
+            strikes = Strikes(self.world, schedule.kills, self.say, folds_after_seconds=folds_after)
+            hit = self._send_and_strike(strikes, troubles, slice_by=SliceBy.HOUR if by_hour else SliceBy.DAY)
             struck += hit
             missed += [f"{kill}: the boundary was not reached" for kill in schedule.kills if kill not in hit]
             with self._timed("settle"):
@@ -97,14 +105,14 @@ class Player:
         with self._timed("heal"):
             wait_until_healed(self.world.profile)
             self._settle()
+        if strikes.fold is not None:
+            with self._timed("fold"):
+                fold_to_the_end(self.world)
         with self._timed("account"):
             account = take_account(self.world)
         return Played(schedule, tuple(struck), tuple(missed), account, self.seconds)
 
-    def _send_and_strike(
-        self, kills: tuple[Kill, ...], troubles: list[BaseTrouble], *, slice_by: SliceBy
-    ) -> list[Kill]:
-        strikes = Strikes(self.world, kills, self.say)
+    def _send_and_strike(self, strikes: Strikes, troubles: list[BaseTrouble], *, slice_by: SliceBy) -> list[Kill]:
         known = set(landing_keys(self.world))
         try:
             strikes.arm()

@@ -40,7 +40,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
 
-    schedules: Sequence[Schedule] = plan_schedules(options.schedules, seed=options.seed)
+    schedules: Sequence[Schedule] = plan_schedules(options.schedules, seed=options.seed)[options.begin :]
     if options.only is not None:
         schedules = plan_schedules(options.only + 1, seed=options.seed)[-1:]
     say(f"{len(schedules)} schedules, seed {options.seed}")
@@ -96,6 +96,9 @@ def _arguments() -> argparse.Namespace:
         "--seed", type=int, default=None, help="of the plan; a random one, which is printed, by default"
     )
     parser.add_argument("--only", type=int, default=None, metavar="K", help="play schedule K of the seed alone")
+    parser.add_argument(
+        "--from", type=int, default=0, dest="begin", metavar="K", help="begin at schedule K: goes on with a former run"
+    )
     parser.add_argument("--matrix", action="store_true", help="also print how often each cell was struck")
     parser.add_argument("--json", action="store_true", help="print one JSON document; the progress goes to stderr")
     options = parser.parse_args()

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from catalogue import Kill
-from killing import Victim, flow_processes, kill_service, kill_tree, wake
+from killing import Victim, flow_processes, is_any_run_alive, kill_service, kill_tree, wake
 from prompting import Prompter
 from repairs import start_sweep
 from stopping import Boundary, Stops
+from upkeep import start_upkeep
 from world import World
 
+from slackwater.clients.prefect_api import FlowRun
 from slackwater.commands.waiting import read_progress
 from slackwater.errors import StoreUnavailable
+from slackwater.ledger import folds
 from slackwater.ledger.store import Ledger
 
 STRIKE_SECONDS = 240.0
@@ -21,10 +25,21 @@ Say = Callable[[str], None]
 
 
 class Strikes:
-    """The kills of one schedule, each done when a process stands still at its boundary."""
+    """The kills of one schedule, each done when a process stands still at its boundary.
 
-    def __init__(self, world: World, kills: tuple[Kill, ...], say: Say) -> None:
+    Args:
+        world: The running system.
+        kills: In any order.
+        say: Told what was killed.
+        folds_after_seconds: When the lake's upkeep is started beside everything else; None: only for a kill in it.
+    """
+
+    def __init__(
+        self, world: World, kills: tuple[Kill, ...], say: Say, *, folds_after_seconds: float | None = None
+    ) -> None:
         self._world = world
+        self._folds_after_seconds = folds_after_seconds
+        self.fold: FlowRun | None = None
         self._stops = Stops(world.profile)
         self._say = say
         self.left = list(kills)
@@ -37,12 +52,14 @@ class Strikes:
 
     def wait(self) -> None:
         """Strike as boundaries are reached; returns when all are done, or when nothing is in flight any more."""
-        prompt, deadline, look_at = Prompter(self._world), time.monotonic() + STRIKE_SECONDS, 0.0
+        begin = time.monotonic()
+        prompt, deadline, look_at = Prompter(self._world), begin + STRIKE_SECONDS, 0.0
         with self._world.ledger() as ledger:
             while self.left and time.monotonic() < deadline:
                 self._strike_what_stands()
                 if time.monotonic() >= look_at:
                     prompt()
+                    self._start_fold(ledger, passed_seconds=time.monotonic() - begin)
                     if self._is_quiet(ledger):
                         return
                     look_at = time.monotonic() + LOOK_SECONDS
@@ -61,8 +78,23 @@ class Strikes:
             if pid is not None:
                 self._strike(next(kill for kill in self.left if kill.boundary is boundary), pid)
 
+    def _start_fold(self, ledger: Ledger, *, passed_seconds: float) -> None:
+        """Start the lake's upkeep, once: at its time, or as soon as a kill in it has something to fold."""
+        is_awaited = any(kill.boundary is Boundary.AFTER_FOLD for kill in self.left)
+        is_time = self._folds_after_seconds is not None and passed_seconds >= self._folds_after_seconds
+        if self.fold is not None or not (is_awaited or is_time):
+            return
+        with suppress(StoreUnavailable):
+            with ledger.transaction() as connection:
+                has_something = bool(folds.backlogs(connection))
+            if has_something:
+                self.fold = start_upkeep(self._world)
+
     def _is_quiet(self, ledger: Ledger) -> bool:
+        """Tell whether no boundary can be reached any more."""
         try:
+            if self.fold is not None and is_any_run_alive(self._world.profile):
+                return False
             return read_progress(self._world.systems, ledger).is_quiet
         except StoreUnavailable:
             return False

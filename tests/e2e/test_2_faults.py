@@ -36,7 +36,7 @@ SCHEDULES: tuple[tuple[Fault, ...], ...] = (
     ),
     (
         Trouble.EVENTS_TENTH_LOST,
-        Kill(Boundary.AFTER_SEAL, Victim.PREFECT),
+        Kill(Boundary.AFTER_FOLD, Victim.PREFECT),
         Kill(Boundary.AFTER_LOAD, Victim.POSTGRES),
     ),
 )

@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.spark]
 SEED = int(os.environ.get("CONFORMANCE_SEED", "20101201"))
 GENERATED = 40
 FILES_MAX = 6
+MANY_ROWS = 10_000
+"""Of the largest file; a hundred thousand go through the warehouse's merge, and cost a minute here."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Delivered:
 
 @pytest.fixture(scope="module")
 def delivered(module_sandbox):
-    named = [case for entity in ENTITIES_UNDER_TEST for case in named_cases(entity)]
+    named = [case for entity in ENTITIES_UNDER_TEST for case in named_cases(entity, many_rows=MANY_ROWS)]
     cases = (*named, *generated_cases(GENERATED, seed_number=SEED, files_max=FILES_MAX))
     session = module_sandbox.spark()
     with closing(Lake(module_sandbox.lake, module_sandbox.s3)) as lake:

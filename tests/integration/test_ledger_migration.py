@@ -6,10 +6,11 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from slackwater.clients.postgres import sqlalchemy_uri
 from slackwater.errors import IllegalTransition
-from slackwater.ledger import listings, migrations
+from slackwater.ledger import folds, listings, migrations
 from slackwater.ledger.model import BatchState
 from slackwater.ledger.status import in_flight, status
 from slackwater.ledger.store import Ledger
@@ -41,6 +42,7 @@ insert into ledger.refresh (refresh_id, mart_set, state, bounds, publication_id,
     ('r2', '{mart_set}', 'rejected', '{{"orders": 2}}', null, clock_timestamp(), clock_timestamp());
 insert into ledger.refresh_batch values ('r1', 'b1'), ('r2', 'b2');
 insert into ledger.transition (subject, subject_id, to_state, actor) values ('batch', 'b1', 'sealed', 'bridge');
+insert into ledger.refresh_flag (mart_set, is_raised, raises) values ('{mart_set}', true, 7);
 """
 
 KEPT = {
@@ -83,12 +85,18 @@ def version(dsn):
         return connection.execute("select version_num from ledger.schema_version").fetchall()
 
 
+def newest_version():
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
 def test_a_filled_ledger_of_the_first_version_comes_forward_unchanged(old_dsn):
     before = kept(old_dsn)
     assert version(old_dsn) == [("0001",)]
     migrations.upgrade(old_dsn)
     migrations.upgrade(old_dsn)
-    assert version(old_dsn) == [("0002",)]
+    assert version(old_dsn) == [(newest_version(),)]
     assert kept(old_dsn) == before
     with Ledger(old_dsn) as ledger:
         orders = next(one for one in status(ledger).entities if one.entity == "orders")
@@ -100,6 +108,11 @@ def test_a_filled_ledger_of_the_first_version_comes_forward_unchanged(old_dsn):
         assert (flight.open_objects, flight.unloaded_batches, flight.rejected_batches) == (1, 1, 1)
         assert ledger.published_frontier() == {("orders", "shop.orders+0"): 2}
         assert [(gap.first, gap.last) for gap in status(ledger).gaps] == [(9, 11)]
+        assert ledger.flag_raises(MART_SET) == 7
+        assert not ledger.raise_flag(MART_SET)
+        with ledger.transaction() as connection:
+            [backlog] = folds.backlogs(connection)
+        assert (backlog.entity, backlog.batch_count, backlog.row_count) == ("orders", 3, 9)
 
 
 def test_a_ledger_that_came_forward_works_on(old_dsn):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from upkeep import state_problems, unfolded
 from world import Row, World
 
 from slackwater.clients.clickhouse import SpeedStore
@@ -103,6 +104,7 @@ def take_account(world: World) -> Account:
             doubled = max(doubled, twice)
         problems += [f"{store}: {twice} rows twice"] if twice and store != "speed layer" else []
     problems += [*_ledger_problems(world, listed), *_warehouse_problems(world), *_number_problems(world)]
+    problems += state_problems(world) if not unfolded(world) else []
     return Account(sum(place.rows for place in sent.values()), lost, doubled, tuple(problems))
 
 

@@ -29,6 +29,7 @@ class Boundary(StrEnum):
     DURING_DBT = "during-dbt"
     BEFORE_PUBLISH = Checkpoint.BEFORE_PUBLISH
     AFTER_PUBLISH = Checkpoint.AFTER_PUBLISH
+    AFTER_FOLD = Checkpoint.AFTER_FOLD
 
 
 IN_BRIDGE = frozenset({Boundary.AFTER_RECEIVE, Boundary.AFTER_LEDGER_COMMIT, Boundary.AFTER_SEAL})
