@@ -178,7 +178,25 @@ def maintain(
             listed = read_storage(lake, report.table)
             after = Storage(listed.file_count, listed.size_bytes)
         finished.append(replace(report, spark=spark, orphan_bytes=orphans, after=after))
+        _record(keeper, finished[-1])
     return MaintenanceReport(lease is None, now, tuple(finished), left_out)
+
+
+def _record(keeper: _Keeper, report: TableReport) -> None:
+    """Write down what went, if anything did."""
+    orphans = report.spark.orphan_files if report.spark else ()
+    if keeper.lease is None or not (report.expiry.expired or report.purged.files or report.tombstones or orphans):
+        return
+    detail: dict[str, object] = {
+        "expired": report.expiry.expired,
+        "purged_rows": report.purged.row_count,
+        "tombstones": report.tombstones,
+        "orphan_files": len(orphans),
+    }
+    with keeper.ledger.transaction() as connection:
+        purges.record_action(
+            connection, report.table, "maintain", actor=keeper.lease.actor, reason="retention", detail=detail
+        )
 
 
 def _purge(keeper: _Keeper, name: str) -> PurgePlan:

@@ -2,26 +2,32 @@
 
 import json
 from contextlib import closing
+from datetime import datetime
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from slackwater.cli import app
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.s3 import ObjectStore
+from slackwater.entities.model import load_entity, state_columns
 from slackwater.errors import CommitConflict, ConfigurationError, IllegalTransition, LeaseHeld, NotKnown
 from slackwater.lake.history import BatchDifference, KeyDifference
 from slackwater.lake.look_back import compare_snapshots, origin_of_file
 from slackwater.lake.rollback import create_branch, keeping_lake, remove_branch, roll_back
 from slackwater.lake.verify import verify
+from slackwater.ledger import folds
 from slackwater.ledger.model import BatchState
 from slackwater.ledger.store import Ledger
+from slackwater.naming import SNAPSHOT_FOLDED_BATCHES
 from slackwater.testing.lake_bench import LakeBench
 from slackwater.testing.landing_files import LandingFile
 
 pytestmark = pytest.mark.integration
 
 CHANGES, STATE = "changes.orders", "ecommerce.orders"
+AT = datetime.fromisoformat("2010-12-01 08:00")
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +269,58 @@ def test_the_commands_speak_json_and_name_mistakes(bench, module_sandbox, monkey
     assert "no ancestor of main" in run("rollback", CHANGES, head, "--reason", "a test", exit_code=1)
 
 
+def commit_fold(bench, *batch_ids, keys, note=True):
+    """Commit what a fold of these batches would, without Spark: one new row per key; return the snapshot."""
+    columns = state_columns(load_entity("orders"))
+    place = {"__op": "c", "__source_ts_ms": AT, "__source_lsn": 1, "_object_id": "o", "_epoch": 0, "_position": 0}
+    rows = [{"id": key, "date": AT.date(), "_source_partition": "p", **place} for key in keys]
+    fields = [pa.field(column.name, column.type.arrow, nullable=not column.required) for column in columns]
+    table = bench.lake.load_table(STATE)
+    properties = {SNAPSHOT_FOLDED_BATCHES: ",".join(batch_ids)}
+    table.append(pa.Table.from_pylist(rows, schema=pa.schema(fields)), snapshot_properties=properties)
+    snapshot_id = table.current_snapshot().snapshot_id
+    with bench.keeping() as lease, bench.ledger.transaction() as connection:
+        folds.mark_folded(connection, lease, batch_ids, snapshot_id=snapshot_id if note else None)
+    return snapshot_id
+
+
+def test_lost_folds_are_forgotten_whether_the_ledger_knew_their_snapshot_or_not(bench, back):
+    first, second, third = bench.land(*files(3))
+    old = commit_fold(bench, first, keys=[1])
+    middle = commit_fold(bench, second, keys=[2], note=False)  # told by a later run, which found it committed
+    head = commit_fold(bench, third, keys=[3])
+    found = compare_snapshots(bench.lake, STATE, old, head)
+    assert found.keys == KeyDifference(added=2, changed=0, deleted=0, tombstones_added=0, tombstones_removed=0)
+    assert (found.folded, found.before_rows, found.after_rows) == (tuple(sorted((second, third))), 1, 3)
+    done = back(STATE, old)
+    assert (done.refolded, done.lost, folded(bench, first, second, third)) == (2, (head, middle), {first})
+    assert bench.state_rows()["id"].to_pylist() == [1]
+    assert [(table, action) for table, action, *_ in actions(bench)] == [(STATE, "rollback")]
+
+
+def test_folds_of_expired_snapshots_are_not_forgotten_and_purged_batches_cannot_be(bench, back):
+    first, second, third = bench.land(*files(3))
+    ids = [commit_fold(bench, batch_id, keys=[key]) for key, batch_id in enumerate((first, second, third))]
+    bench.lake.load_table(STATE).maintenance.expire_snapshots().by_id(ids[0]).commit()
+    with bench.ledger.transaction() as connection:
+        connection.execute("update ledger.batch set purged_at = clock_timestamp() where batch_id = %s", (third,))
+    with pytest.raises(IllegalTransition, match=f"batch {third} of orders cannot be folded again"):
+        back(STATE, ids[1])
+    assert bench.lake.load_table(STATE).current_snapshot().snapshot_id == ids[2]
+    with bench.ledger.transaction() as connection:
+        connection.execute("update ledger.batch set purged_at = null")
+    assert back(STATE, ids[1]).refolded == 1
+    assert folded(bench, first, second, third) == {first, second}
+
+
+def folded(bench, *batch_ids):
+    with bench.ledger.transaction() as connection:
+        rows = connection.execute(
+            "select batch_id from ledger.batch where folded_at is not null and batch_id = any(%s)", (list(batch_ids),)
+        ).fetchall()
+    return {row[0] for row in rows}
+
+
 # with Spark
 
 
@@ -277,14 +335,6 @@ def spark_bench(bench, session):
 
     bench.fold_with = lambda request: fold_changes.run(session, request)
     return bench
-
-
-def folded(bench, *batch_ids):
-    with bench.ledger.transaction() as connection:
-        rows = connection.execute(
-            "select batch_id from ledger.batch where folded_at is not null and batch_id = any(%s)", (list(batch_ids),)
-        ).fetchall()
-    return {row[0] for row in rows}
 
 
 @pytest.mark.spark
@@ -312,22 +362,3 @@ def test_a_state_table_rolled_back_and_folded_again_has_the_same_content(spark_b
     bench.fold(second, third)
     assert bench.state_rows() == whole
     assert folded(bench, first, second, third) == {first, second, third}
-
-
-@pytest.mark.spark
-def test_folds_of_expired_snapshots_are_not_done_again_and_purged_ones_cannot_be(spark_bench, back):
-    bench = spark_bench
-    first, second, third = bench.land(*files(3))
-    for batch_id in (first, second, third):
-        bench.fold(batch_id)
-    ids = bench.snapshot_ids(STATE)
-    bench.lake.load_table(STATE).maintenance.expire_snapshots().by_id(ids[0]).commit()
-    with bench.ledger.transaction() as connection:
-        connection.execute("update ledger.batch set purged_at = clock_timestamp() where batch_id = %s", (third,))
-    with pytest.raises(IllegalTransition, match=f"batch {third} of orders cannot be folded again"):
-        back(STATE, ids[1])
-    assert bench.lake.load_table(STATE).current_snapshot().snapshot_id == ids[2]
-    with bench.ledger.transaction() as connection:
-        connection.execute("update ledger.batch set purged_at = null")
-    assert back(STATE, ids[1]).refolded == 1
-    assert folded(bench, first, second, third) == {first, second}

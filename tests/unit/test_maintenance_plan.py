@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -88,6 +88,7 @@ def test_no_snapshot_expires_within_an_hour():
     assert expiry(chain(2, 1), retention=timedelta(hours=1)).expired == (1,)
 
 
+@settings(max_examples=100, database=None, deadline=None)
 @given(
     st.lists(st.floats(0, 60), min_size=1, max_size=12).map(lambda ages: sorted(ages, reverse=True)),
     st.sets(st.integers(1, 12)),
@@ -139,9 +140,9 @@ def test_files_without_a_snapshot_get_a_day_at_least():
     ("changelog", "snapshots", "orphans"), [(7, 7, 3), (90, 3, 3), (90, 7, 8)], ids=["equal", "equal grace", "grace"]
 )
 def test_retentions_that_do_not_fall_are_refused(changelog, snapshots, orphans):
-    def settings(**days):
+    def lake_settings(**days):
         return LakeSettings(catalog_uri="postgresql://x", **days)
 
-    assert settings().changelog_retention_days == 90
+    assert lake_settings().changelog_retention_days == 90
     with pytest.raises(ValidationError, match="retention must fall"):
-        settings(changelog_retention_days=changelog, snapshot_retention_days=snapshots, orphan_grace_days=orphans)
+        lake_settings(changelog_retention_days=changelog, snapshot_retention_days=snapshots, orphan_grace_days=orphans)
