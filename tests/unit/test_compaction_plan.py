@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slackwater.errors import InvalidPlanError
@@ -153,6 +153,9 @@ def test_a_partition_that_came_twice_or_a_file_of_no_size_is_refused():
         plan(partition(size=0))
 
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The time of an example says nothing of the rule on cores that others use too."""
+
 partitions_drawn = st.lists(
     st.builds(
         PartitionFiles,
@@ -167,6 +170,7 @@ partitions_drawn = st.lists(
 )
 
 
+@unhurried
 @given(partitions_drawn, st.sampled_from(TableKind), st.sets(st.dates(FIRST, FIRST + timedelta(days=60))))
 def test_every_partition_has_a_reason_and_the_budget_and_the_claims_hold(partitions, kind, claimed):
     found = plan(*partitions, kind=kind, claimed=claimed)
@@ -181,6 +185,7 @@ def test_every_partition_has_a_reason_and_the_budget_and_the_claims_hold(partiti
         assert one.output_count < one.input_count or one.delete_count
 
 
+@unhurried
 @given(st.lists(st.integers(1, 100), max_size=40), st.integers(1, 100))
 def test_packing_loses_nothing_and_keeps_every_bin_within_its_target(weights, target):
     bins = pack(weights, weight=lambda item: item, target=target)
