@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "dlq": "dlq:app",
     "runs": "runs:app",
     "ledger": "ledger:app",
+    "schema": "schema:app",
     "explain": "explain:explain",
     "sql": "query:sql",
     "doctor": "doctor:doctor",

@@ -21,6 +21,7 @@ from slackwater.naming import (
     SCHEMA_STAGING,
 )
 from slackwater.settings import LakeSettings, S3Settings, WarehouseSettings
+from slackwater.warehouse.audit import AUDIT_LOG_DDL
 from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
 
 SCHEMAS = (SCHEMA_RAW, SCHEMA_STAGING, SCHEMA_MARTS, SCHEMA_CANDIDATE, SCHEMA_OPS)
@@ -65,6 +66,8 @@ OPS_TABLES: tuple[str, ...] = (
     # One row per mart set: when OPS.COMPLETENESS was last computed; its update serialises who writes there.
     """create table if not exists OPS.COMPLETENESS_CLOCK (
         mart_set varchar not null, runs number(38,0) not null, computed_at timestamp_ntz(6), refresh_id varchar)""",
+    # One row per deed; detail is JSON, its `state` is begun or applied.
+    AUDIT_LOG_DDL,
 )
 
 PUBLICATION_TABLES: tuple[str, ...] = (
