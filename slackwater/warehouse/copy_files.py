@@ -91,7 +91,6 @@ def read_canary(entity: Entity, uri: str, *, lake: Lake) -> Canary:
 
 def canary_of(entity: Entity, footer: pq.FileMetaData, uri: str) -> Canary:
     """Judge a footer; pure. See `read_canary`."""
-    _require_known_columns(entity, footer.schema.names, uri)
     declared = {name: column.type for column in (*entity.columns, *CHANGELOG_COLUMNS) for name in column.names}
     bounds: dict[str, tuple[datetime, datetime]] = {}
     for index in range(footer.num_columns):
@@ -103,6 +102,7 @@ def canary_of(entity: Entity, footer: pq.FileMetaData, uri: str) -> Canary:
             known = [group for group in groups if group is not None and group.has_min_max]
             if known:
                 bounds[name] = (min(g.min for g in known), max(g.max for g in known))
+    _require_known_columns(entity, footer.schema.names, uri)
     return Canary(footer.num_rows, bounds)
 
 
