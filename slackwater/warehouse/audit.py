@@ -13,7 +13,7 @@ from slackwater.clients.snowflake import Warehouse
 SCHEMA_CHANGE = "schema_change"
 
 AUDIT_LOG_DDL = """create table if not exists OPS.AUDIT_LOG (
-        at timestamp_ntz(6) not null, actor varchar not null, kind varchar not null, object varchar not null,
+        recorded_at timestamp_ntz(6) not null, actor varchar not null, kind varchar not null, object varchar not null,
         detail varchar not null)"""
 
 _BEGUN, _APPLIED = "begun", "applied"
@@ -44,7 +44,7 @@ def begin(warehouse: Warehouse, deed: Deed, *, actor: str) -> None:
         "merge into OPS.AUDIT_LOG as held using (select cast(? as varchar) as kind, cast(? as varchar) as object,"
         " cast(? as varchar) as detail, cast(? as varchar) as actor) as wanted"
         " on held.kind = wanted.kind and held.object = wanted.object and held.detail = wanted.detail"
-        " when not matched then insert (at, actor, kind, object, detail)"
+        " when not matched then insert (recorded_at, actor, kind, object, detail)"
         " values (sysdate(), wanted.actor, wanted.kind, wanted.object, wanted.detail)",
         (deed.kind, deed.object, deed.text(_BEGUN), actor),
     )

@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from slackwater.clients.snowflake import Scalar, Warehouse, quote_identifier
+from slackwater.entities.ddl import SNOWFLAKE_TYPES
 from slackwater.entities.evolution import FoundTable, Place, SchemaStep, StepKind, plan_evolution
-from slackwater.entities.model import Entity
+from slackwater.entities.model import ColumnType, Entity
 from slackwater.errors import SchemaBehind, TerminalError
 from slackwater.naming import SCHEMA_RAW, SCHEMA_STAGING, raw_table
 
@@ -23,7 +24,7 @@ def found_warehouse_tables(
 ) -> dict[str, list[FoundTable]]:
     """Return by entity its tables as they are; what does not exist yet (a model dbt has not built) is left out."""
     rows = warehouse.query(
-        "select table_schema, table_name, column_name, data_type, numeric_precision, numeric_scale, datetime_precision"
+        "select table_schema, table_name, column_name, data_type, numeric_precision, numeric_scale"
         " from information_schema.columns where table_schema in (?, ?) order by table_schema, table_name,"
         " ordinal_position",
         (SCHEMA_RAW, SCHEMA_STAGING),
@@ -42,15 +43,18 @@ def found_warehouse_tables(
     }
 
 
-def type_word(kind: Scalar, precision: Scalar, scale: Scalar, fraction: Scalar) -> str:
-    """Return a type of the information schema as DDL writes it."""
+def type_word(kind: Scalar, precision: Scalar, scale: Scalar) -> str:
+    """Return a type of the information schema as DDL writes it.
+
+    Digits of a second are not asked for: the emulator says 9 of every column, and the load compares times anyway.
+    """
     word = str(kind).lower()
     if word in {"number", "decimal", "numeric"}:
         return f"number({precision},{scale})"
     if word in {"text", "string", "varchar"}:
         return "varchar"
     if word == "timestamp_ntz":
-        return f"timestamp_ntz({9 if fraction is None else fraction})"
+        return SNOWFLAKE_TYPES[ColumnType.TIMESTAMP]
     return word
 
 
