@@ -102,11 +102,11 @@ def canary_of(entity: Entity, footer: pq.FileMetaData, uri: str) -> Canary:
             known = [group for group in groups if group is not None and group.has_min_max]
             if known:
                 bounds[name] = (min(g.min for g in known), max(g.max for g in known))
-    _require_known_columns(entity, footer.schema.names, uri)
+    require_known_columns(entity, footer.schema.names, uri)
     return Canary(footer.num_rows, bounds)
 
 
-def _require_known_columns(entity: Entity, names: Sequence[str], uri: str) -> None:
+def require_known_columns(entity: Entity, names: Sequence[str], uri: str) -> None:
     """Refuse a file that COPY would read in part: a column it does not know is left out, a missing one is null."""
     columns = (*entity.columns, *CHANGELOG_COLUMNS)
     unknown = sorted(set(names) - {name for column in columns for name in column.names})
