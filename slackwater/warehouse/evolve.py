@@ -68,12 +68,17 @@ def warehouse_statement(step: SchemaStep) -> str:
     return f"alter table {table} add column {column} {step.declared}"
 
 
-def explain_refusal(warehouse: Warehouse, entity: Entity, refusal: TerminalError) -> TerminalError | SchemaBehind:
-    """Return what a refused load failed of: a raw table of another shape than this process knows, or the refusal."""
-    found = found_warehouse_tables(warehouse, [entity], [Place.RAW])[entity.name]
-    steps = [step for table in found for step in plan_evolution(entity, table)]
+def raw_behind(entity: Entity, found: Sequence[FoundTable], refusal: TerminalError) -> SchemaBehind | None:
+    """Return what a refused load failed of, when it is a raw table of another shape than this process knows.
+
+    Args:
+        entity: As this process knows it.
+        found: Its raw table as it is.
+        refusal: What the load was told; it goes into the message.
+    """
+    steps = [step for table in found for step in plan_evolution(entity, table) if step.kind is not StepKind.UNDECLARED]
     if not steps:
-        return refusal
+        return None
     return SchemaBehind(
         f"{raw_table(entity.name)} and the entity file of this process differ ({'; '.join(map(str, steps))}). Either"
         f" the table is behind (`slackwater schema apply`), or this process runs an older release; nothing was loaded:"

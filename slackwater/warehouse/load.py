@@ -14,13 +14,14 @@ from slackwater.checkpoints import Checkpoint, reached
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.entities.ddl import SNOWFLAKE_TYPES
+from slackwater.entities.evolution import Place
 from slackwater.entities.model import CHANGELOG_COLUMNS, RAW_COLUMNS, Entity, load_entity
 from slackwater.errors import CommitConflict, LoadMismatch, TerminalError
 from slackwater.ledger.model import Batch, BatchLease, BatchState
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET, SCHEMA_RAW, raw_table
 from slackwater.warehouse.copy_files import copy_batch_files
-from slackwater.warehouse.evolve import explain_refusal
+from slackwater.warehouse.evolve import found_warehouse_tables, raw_behind
 
 _FROM_CHANGELOG = {"batch_id": "_batch_id", "file_name": "_file_name"}
 """Raw columns that have another name in the changelog."""
@@ -130,7 +131,11 @@ def _load(
             sleep=sleep,
         )
     except TerminalError as exc:
-        raise explain_refusal(warehouse, entity, exc) from exc
+        found = found_warehouse_tables(warehouse, [entity], [Place.RAW])[entity.name]
+        behind = raw_behind(entity, found, exc)
+        if behind is None:
+            raise
+        raise behind from exc
     finally:
         warehouse.execute(f"drop table if exists {table}")
 

@@ -1,36 +1,23 @@
 """Columns added, renamed and widened over tables that hold rows: every store in order, audited, killed in between.
 
-One story on one set of stores: rows under the first shape, the change, rows under the second. Then the kit's cases on
-the tables that went through it. Keys of the story lie far above those of the kit.
+One story on one set of stores (`tests/support/evolving.py`), then the kit's cases on the tables that went through it.
 """
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
+from evolving import KEY, LARGE, told_on
 from typer.testing import CliRunner
 
 from slackwater.cli import app
-from slackwater.clients.clickhouse import SpeedStore
-from slackwater.clients.iceberg import Lake
 from slackwater.clients.s3 import ObjectStore
-from slackwater.clients.snowflake import Warehouse
-from slackwater.entities.evolution import APPLIED, Place, SchemaStep, StepKind
-from slackwater.entities.model import ColumnType, load_entity
-from slackwater.errors import ConfigurationError, SchemaBehind
-from slackwater.lake.append import append_batch
-from slackwater.lake.fold import FoldRequest
-from slackwater.lake.schema_evolution import Stores, apply_schema, plan_schema
-from slackwater.ledger.listings import retry_quarantine, show_quarantine
-from slackwater.ledger.model import SeenObject, object_id
-from slackwater.ledger.store import Ledger
-from slackwater.naming import MART_SET, changelog_table, state_table
+from slackwater.entities.evolution import APPLIED, Place, StepKind
+from slackwater.entities.model import ColumnType
+from slackwater.errors import ConfigurationError
+from slackwater.lake.schema_evolution import apply_schema, plan_schema
+from slackwater.naming import changelog_table, state_table
 from slackwater.stack import bootstrap
 from slackwater.testing.conformance.dbt_merge import DbtMerge
 from slackwater.testing.conformance.evolved import EVOLVED, drawn_evolved_cases, evolved_cases
@@ -39,224 +26,9 @@ from slackwater.testing.conformance.kit import check
 from slackwater.testing.conformance.lake_merge import LakeMerge
 from slackwater.testing.declaring import declaring
 from slackwater.testing.evolved_dbt import copy_evolved_project
-from slackwater.testing.landing_files import LandingFile
-from slackwater.testing.warehouse_path import ACTOR, WarehousePath, run_dbt
-from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
-from slackwater.warehouse.load import load_batch
-from slackwater.warehouse.refresh import dbt_vars
 from spark.jobs import fold_changes
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
-
-KEY = 900_000_000
-DAY = datetime.fromisoformat("2010-12-01 08:00:00")
-LARGE = Decimal("9999999999999999.99")
-MODELS = ("base_products", "stg_products")
-
-
-class KilledError(Exception):
-    """The process ended here."""
-
-
-@dataclass
-class Story:
-    """Stores under change, and what happened on the way."""
-
-    path: WarehousePath
-    speed: SpeedStore
-    env: dict[str, str]
-    target_dir: Path
-    fold: object
-    refused: dict[str, Exception] = field(default_factory=dict)
-    plan: tuple[SchemaStep, ...] = ()
-    kills: int = 0
-    field_ids: dict[str, int] = field(default_factory=dict)
-    waiting: str = ""
-    waiting_reason: str = ""
-    not_folded: list[str] = field(default_factory=list)
-
-    @property
-    def stores(self) -> Stores:
-        return Stores(self.path.lake, self.path.warehouse, self.speed)
-
-    def load(self, batch_id: str) -> None:
-        path = self.path
-        lease = path.claim(batch_id)
-        try:
-            load_batch(batch_id, ledger=path.ledger, lake=path.lake, warehouse=path.warehouse, lease=lease, actor=ACTOR)
-        finally:
-            path.ledger.release(lease)
-
-    def fold_batches(self, *batch_ids: str) -> None:
-        rows = sum(self.path.ledger.batch(batch_id).row_count or 0 for batch_id in batch_ids)
-        self.fold(FoldRequest(entity="products", batch_ids=batch_ids, dates=(), row_count=rows))
-
-    def build(self, number: int, project_dir: Path | None = None) -> None:
-        refresh, lease = self.path.start()
-        arguments = run_arguments(dbt_vars(refresh), target_dir=self.target_dir, project_dir=project_dir)
-        results = run_dbt((*arguments, "--select", *MODELS), env=self.env, target_dir=self.target_dir)
-        assert [r.message for r in results if r.outcome is not NodeOutcome.PASSED] == []
-        self.path.warehouse.execute(
-            "insert into MARTS.PUBLICATION (publication_id, publication_seq, refresh_id, mart_set, rows_deleted,"
-            " rows_inserted, published_at) select ?, ?, ?, ?, 0, 0, sysdate()",
-            (f"story-{number}", number, refresh.refresh_id, MART_SET),
-        )
-        self.path.ledger.mark_tested(lease, refresh.refresh_id)
-        self.path.ledger.mark_published(lease, refresh.refresh_id, publication_id=f"story-{number}")
-        self.path.ledger.release_work(lease)
-
-    def refuses(self, name: str, act) -> None:
-        with pytest.raises(SchemaBehind) as caught:
-            act()
-        self.refused[name] = caught.value
-
-    def warehouse_rows(self, table: str, columns: str) -> list[tuple[object, ...]]:
-        return self.path.warehouse.query(f"select id, {columns} from {table} where id >= {KEY} order by id")
-
-
-def product(key: int, **values):
-    row = {"name": f"n{key}", "description": f"d{key}", "price": Decimal("1.10"), "stock_quantity": key,
-           "category": "toys", "created_at": DAY, "updated_at": DAY}  # fmt: skip
-    return {"id": KEY + key, **row, **values}
-
-
-def evolved_product(key: int, **values):
-    row = {"title": f"t{key}", "details": f"e{key}", "price": LARGE, "stock_quantity": 2**40 + key, "category": "toys",
-           "created_at": DAY, "updated_at": DAY, "brand": f"b{key}", "notes": f"o{key}"}  # fmt: skip
-    return {"id": KEY + key, **row, **values}
-
-
-def put(story: Story, store: ObjectStore, bucket: str, file: LandingFile) -> SeenObject:
-    etag = store.put(bucket, file.key(), file.parquet())
-    seen = SeenObject(
-        object_id(bucket, file.key(), etag), bucket, file.key(), etag, 1, file.entity, "shop.products+0", file.first,
-        file.last,
-    )  # fmt: skip
-    story.path.ledger.record_objects([seen], actor=ACTOR)
-    return seen
-
-
-def die_once_per_place(story: Story):
-    places: set[Place] = set()
-
-    def die(step: SchemaStep) -> None:
-        if step.place not in places:
-            places.add(step.place)
-            story.kills += 1
-            raise KilledError
-
-    return die
-
-
-@pytest.fixture(scope="module")
-def story(module_sandbox, tmp_path_factory) -> Iterator[Story]:
-    session = module_sandbox.spark()
-    with (
-        Warehouse(module_sandbox.warehouse) as warehouse,
-        Ledger(module_sandbox.ledger.dsn) as ledger,
-        SpeedStore(module_sandbox.clickhouse) as speed,
-        closing(Lake(module_sandbox.lake, module_sandbox.s3)) as lake,
-    ):
-        told = Story(
-            WarehousePath(ledger, lake, warehouse),
-            speed,
-            module_sandbox.env,
-            Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"]),
-            lambda request: fold_changes.run(session, request),
-        )
-        landing, store = module_sandbox.landing, ObjectStore(module_sandbox.s3)
-        before(told, store, landing)
-        with declaring(EVOLVED):
-            change(told)
-        old_processes(told)
-        with declaring(EVOLVED):
-            after(told, store, landing, copy_evolved_project(tmp_path_factory.mktemp("project")))
-            yield told
-
-
-def before(told: Story, store: ObjectStore, landing) -> None:
-    """Rows of the first shape in every store, one batch that is not loaded, one file of the second shape refused."""
-    path = told.path
-    first = path.land("products", [product(1), product(2), product(3), product(3, op="d"), product(4)])
-    told.load(first)
-    told.fold_batches(first)
-    told.build(1)
-    path.warehouse.execute("alter table RAW.PRODUCTS add column HAND_MADE varchar")
-    told.speed.insert_changes("products", path.lake.scan("products"))
-    table = path.lake.load_table(changelog_table("products"))
-    told.field_ids = {f.name: f.field_id for f in table.schema().fields}
-    with declaring(EVOLVED):
-        file = LandingFile(entity="products", first=50_000, count=2).with_row(0, id=KEY + 50).with_row(1, id=KEY + 51)
-        seen = put(told, store, landing.bucket, file)
-    batch_id = path.ledger.seal("products", [seen.object_id], actor=ACTOR)
-    append_batch(batch_id, ledger=path.ledger, lake=path.lake, store=store, landing=landing, actor=ACTOR)
-    told.waiting, told.waiting_reason = seen.object_id, show_quarantine(path.ledger, seen.object_id).item.reason or ""
-
-
-def change(told: Story) -> None:
-    """New processes meet old tables, then the change is applied and killed once at every place."""
-    path = told.path
-    told.refuses("new writer, old lake", lambda: path.land("products", [evolved_product(90)]))
-    with declaring(load_entity("users"), PRODUCTS):
-        not_loaded = path.land("products", [product(2, name="n2b"), product(5)])
-    told.refuses("new loader, old raw", lambda: told.load(not_loaded))
-    told.plan = plan_schema([EVOLVED], told.stores)
-    die = die_once_per_place(told)
-    for _ in range(20):
-        try:
-            apply_schema([EVOLVED], told.stores, actor="operator", after_step=die)
-        except KilledError:
-            continue
-        break
-    told.load(not_loaded)
-    told.not_folded.append(not_loaded)
-
-
-def old_processes(told: Story) -> None:
-    """Processes of before meet tables and files of after."""
-    path = told.path
-    told.refuses("old writer, new lake", lambda: path.land("products", [product(91)]))
-    with declaring(ADDED_NOTHING_YET):
-        narrow = path.land("products", [evolved_product(6, stock_quantity=6, price=Decimal("6.60"), **NO_ADDED)])
-        told.not_folded.append(narrow)
-    with declaring(EVOLVED):
-        wide = path.land(
-            "products", [evolved_product(7), evolved_product(1, details=TOASTED, op="u"), product_deleted(4)]
-        )
-        told.not_folded.append(wide)
-    told.refuses("old loader, new file", lambda: told.load(wide))
-
-
-def after(told: Story, store: ObjectStore, landing, project_dir: Path) -> None:
-    """The refused file is tried again; everything is loaded, folded and built."""
-    path = told.path
-    batch_id = retry_quarantine(path.ledger, told.waiting, actor=ACTOR)
-    append_batch(batch_id, ledger=path.ledger, lake=path.lake, store=store, landing=landing, actor=ACTOR)
-    for waiting in (*told.not_folded[1:], batch_id):
-        told.load(waiting)
-    told.fold_batches(*told.not_folded)
-    told.build(2, project_dir)
-    told.speed.insert_changes("products", path.lake.scan("products"))
-
-
-PRODUCTS = load_entity("products")
-TOASTED = "__debezium_unavailable_value"
-NO_ADDED = {"brand": None, "notes": None}
-ADDED_NOTHING_YET = EVOLVED.model_copy(
-    update={
-        "columns": tuple(
-            column.model_copy(update={"type": column.was[0], "was": ()}) if column.was else column
-            for column in EVOLVED.columns
-            if column.since is None
-        )
-    }
-)
-"""A release between the two: renamed already, nothing added or widened yet."""
-
-
-def product_deleted(key: int):
-    return {"id": KEY + key, "op": "d", "created_at": None}
-
 
 EXPECTED = {
     1: ("t1", "d1", LARGE, 2**40 + 1, "b1", "o1"),
@@ -267,6 +39,14 @@ EXPECTED = {
 }
 """By key; 3 was deleted before the change, 4 after it. 50 and 51 came by the file that had to wait."""
 COLUMNS = "title, details, price, stock_quantity, brand, notes"
+
+
+@pytest.fixture(scope="module")
+def story(module_sandbox, tmp_path_factory):
+    session = module_sandbox.spark()
+    project_dir = copy_evolved_project(tmp_path_factory.mktemp("project"))
+    with told_on(module_sandbox, lambda request: fold_changes.run(session, request), project_dir) as told:
+        yield told
 
 
 def by_key(rows) -> dict[int, tuple[object, ...]]:

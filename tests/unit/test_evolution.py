@@ -31,13 +31,13 @@ from slackwater.entities.model import (
     parse_entity,
     state_columns,
 )
-from slackwater.errors import ConfigurationError, SchemaBehind, SchemaDrift
+from slackwater.errors import ConfigurationError, SchemaBehind, SchemaDrift, TerminalError
 from slackwater.testing.conformance.evolved import EVOLVED
 from slackwater.testing.conformance.older_shapes import shape_at
 from slackwater.testing.landing_files import LandingFile
 from slackwater.warehouse.audit import Deed
 from slackwater.warehouse.copy_files import require_known_columns
-from slackwater.warehouse.evolve import type_word, warehouse_statement
+from slackwater.warehouse.evolve import raw_behind, type_word, warehouse_statement
 from slackwater.warehouse.load import insert_sql, transient_ddl
 
 PRODUCTS = load_entity("products")
@@ -293,6 +293,16 @@ def test_a_widened_column_that_may_not_be_null_stays_so():
 def test_the_warehouses_own_words_are_those_of_the_ddl(kind, word):
     assert type_word(*kind) == word
     assert word in TYPES[Place.RAW].values()
+
+
+def test_a_refused_load_is_blamed_on_the_table_only_when_its_shape_differs():
+    refusal = TerminalError("invalid identifier")
+
+    assert raw_behind(PRODUCTS, [table_of(PRODUCTS, Place.RAW, colour="varchar")], refusal) is None
+    behind = raw_behind(EVOLVED, [table_of(PRODUCTS, Place.RAW)], refusal)
+    assert isinstance(behind, SchemaBehind)
+    assert "rename name to title" in str(behind)
+    assert "invalid identifier" in str(behind)
 
 
 def test_a_load_finds_a_renamed_column_under_every_name_it_had():
