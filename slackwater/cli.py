@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "runs": "runs:app",
     "ledger": "ledger:app",
     "lake": "lake:app",
+    "schema": "schema:app",
     "explain": "explain:explain",
     "sql": "query:sql",
     "doctor": "doctor:doctor",

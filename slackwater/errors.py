@@ -33,6 +33,10 @@ class WarehouseUnavailable(StoreUnavailable):
     """The warehouse did not answer or refused a lock."""
 
 
+class SchemaBehind(TransientError):
+    """A table and the entity file of this process differ; whichever is behind will be brought in line."""
+
+
 class LeaseLost(TransientError):
     """Another process holds the lease of this work now; stop without writing."""
 

@@ -58,7 +58,11 @@ class SpeedStore:
             self._connected = None
 
     def ensure_tables(self, entities: Sequence[Entity]) -> None:
-        """Create the database, each `<entity>_changes` and its view `<entity>_realtime`; repeating is harmless."""
+        """Create the database, each `<entity>_changes` and its view `<entity>_realtime`; repeating is harmless.
+
+        A view over columns that its table has not yet is left as it is: `clickhouse_evolution` adds them, then the view
+        is made.
+        """
         with translated("create the database"):
             server = self._open(database=None)
             try:
@@ -67,7 +71,21 @@ class SpeedStore:
                 server.close()
         for entity in entities:
             self.command(clickhouse_changes_ddl(entity, ttl_days=self._settings.ttl_days))
+            self.replace_view(entity)
+
+    def replace_view(self, entity: Entity) -> None:
+        """Make `<entity>_realtime` anew if its table has every declared column."""
+        if set(entity.column_names) <= set(self.columns(clickhouse_changes_table(entity.name))):
             self.command(clickhouse_realtime_ddl(entity))
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Return a table's columns in order with their types as ClickHouse writes them; empty without the table."""
+        found = self.query(
+            "select name, type from system.columns where database = {database:String} and table = {table:String}"
+            " order by position",
+            {"database": self._settings.database, "table": table},
+        )
+        return dict(zip(found["name"].to_pylist(), found["type"].to_pylist(), strict=True))
 
     def insert_changes(self, entity: str, rows: pa.Table) -> int:
         """Insert the rows whose position is not there yet.

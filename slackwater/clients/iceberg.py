@@ -34,7 +34,12 @@ from slackwater.clients.iceberg_history import (
     required_snapshot,
     snapshot_of,
 )
-from slackwater.clients.iceberg_schema import changelog_iceberg_schema, date_partition, state_iceberg_schema
+from slackwater.clients.iceberg_schema import (
+    changelog_iceberg_schema,
+    date_partition,
+    require_fitting,
+    state_iceberg_schema,
+)
 from slackwater.entities.model import Entity
 from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected, StoreUnavailable
 from slackwater.naming import (
@@ -129,6 +134,7 @@ class Lake:
 
         Raises:
             CommitConflict: Others won every attempt.
+            SchemaBehind: The table has not, or no longer, the columns of the rows.
         """
         for attempt in range(attempts):
             table = self.load_table(changelog_table(entity))
@@ -136,6 +142,7 @@ class Lake:
                 held = self._held(table, batch_id, dates=_dates(rows), sealed_at=sealed_at)
                 if held is not None:
                     return held
+                require_fitting(changelog_table(entity), table.schema(), rows.schema)
                 table.metadata.properties["commit.retry.num-retries"] = "0"
                 try:
                     table.append(rows, snapshot_properties={SNAPSHOT_BATCH_ID: batch_id})

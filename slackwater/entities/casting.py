@@ -3,6 +3,10 @@
 Exact or refused: a value that does not fit its type without loss is `wrong_type`, never rounded. Money is a decimal or
 a decimal string, never a float. Deletes keep their key and the change-capture columns; everything else becomes null,
 because a source with REPLICA IDENTITY DEFAULT fabricates it.
+
+Files of every former shape are read: an old name is read as the new one, a narrower type is widened by the same exact
+cast, a column that was added later is null. A file tells its age by what it holds: it is as young as its youngest
+column, and lacks nothing that was there then.
 """
 
 from collections.abc import Callable
@@ -37,12 +41,14 @@ def cast_landing_table(entity: Entity, table: pa.Table) -> pa.Table:
         The entity's columns followed by `CDC_COLUMNS`, same rows, same order.
 
     Raises:
-        SchemaDrift: A column is missing (`missing_column`), undeclared (`schema_change`) or of a form or with a value
-            that cannot be cast exactly (`wrong_type`).
+        SchemaDrift: A column is missing (`missing_column`), undeclared or there under two names (`schema_change`), or
+            of a form or with a value that cannot be cast exactly (`wrong_type`).
         MalformedObject: A key, position or time of change is null (`null_key`), or `__op` is unknown (`bad_op`).
     """
     schema = arrow_schema(entity, CDC_COLUMNS)
     _check_names(entity, table)
+    table = _under_new_names(entity, table)
+    version = _version_of(entity, table)
     operations = _cast_operations(table)
     is_delete = pc.equal(operations, "d")
     kept_in_deletes = {entity.key, *(column.name for column in CDC_COLUMNS)}
@@ -51,7 +57,7 @@ def cast_landing_table(entity: Entity, table: pa.Table) -> pa.Table:
         if column.name == "__op":
             arrays.append(operations)
             continue
-        values = _column_or_null(table, column, is_delete)
+        values = _column_or_null(table, column, is_delete, version=version)
         if column.name not in kept_in_deletes and values.type != pa.null():
             values = pc.if_else(is_delete, pa.scalar(None, values.type), values)
         arrays.append(_cast_column(column, values))
@@ -60,17 +66,33 @@ def cast_landing_table(entity: Entity, table: pa.Table) -> pa.Table:
 
 def _check_names(entity: Entity, table: pa.Table) -> None:
     names = table.column_names
-    declared = {*entity.column_names, *(column.name for column in CDC_COLUMNS)}
+    declared = {name for column in (*entity.columns, *CDC_COLUMNS) for name in column.names}
     extra = sorted(set(names) - declared - IGNORED_COLUMNS)
     if extra:
         advice = f"declare it in entities/{entity.name}.yml, then `slackwater quarantine retry`"
         raise SchemaDrift("schema_change", f"column {', '.join(extra)} is not declared: {advice}")
     if len(set(names)) != len(names):
         raise SchemaDrift("schema_change", "a column name occurs twice")
+    for column in entity.columns:
+        found = [name for name in column.names if name in names]
+        if len(found) > 1:
+            advice = f"send {column.name} alone; which of the values is meant, no reader can know"
+            raise SchemaDrift("schema_change", f"{' and '.join(found)} are names of one column: {advice}")
     required = {entity.key, *(column.name for column in CDC_COLUMNS if column.required)}
     missing = sorted(required - set(names))
     if missing:
         raise SchemaDrift("missing_column", f"column {', '.join(missing)} is missing, expected {entity.name}")
+
+
+def _under_new_names(entity: Entity, table: pa.Table) -> pa.Table:
+    now = {old: column.name for column in entity.columns for old in column.renamed_from}
+    return table.rename_columns([now.get(name, name) for name in table.column_names])
+
+
+def _version_of(entity: Entity, table: pa.Table) -> int:
+    """Return the least version of the entity at which a file with these columns can have been written."""
+    present = (column.since for column in entity.columns if column.since and column.name in table.column_names)
+    return max(present, default=1)
 
 
 def _cast_operations(table: pa.Table) -> pa.ChunkedArray:
@@ -82,10 +104,11 @@ def _cast_operations(table: pa.Table) -> pa.ChunkedArray:
     return operations
 
 
-def _column_or_null(table: pa.Table, column: Column, is_delete: pa.ChunkedArray) -> pa.ChunkedArray:
+def _column_or_null(table: pa.Table, column: Column, is_delete: pa.ChunkedArray, *, version: int) -> pa.ChunkedArray:
     if column.name in table.column_names:
         return table[column.name]
-    if column.name == "__ts_ms" or pc.all(is_delete).as_py():
+    was_added_later = column.since is not None and column.since > version
+    if was_added_later or column.name == "__ts_ms" or pc.all(is_delete).as_py():
         return pa.chunked_array([pa.nulls(table.num_rows, column.type.arrow)])
     raise SchemaDrift("missing_column", f"column {column.name} is missing (only a file of deletes may leave it out)")
 
@@ -129,18 +152,20 @@ def _cast_string(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return result
 
 
-def _cast_money(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    if _is_text(values.type):
-        values = values.cast(pa.string())
-        # Exponents and blanks would be parsed too; a contract that says decimal string means digits.
-        plain = pc.match_substring_regex(values, r"^[+-]?\d+(\.\d+)?$")
-        if not pc.all(plain, min_count=0).as_py():
-            raise _NotExact("not a decimal number")
-        wide = values.cast(pa.decimal128(38, 10))
-        return wide.cast(ColumnType.MONEY.arrow)
-    if not (pa.types.is_decimal(values.type) or pa.types.is_null(values.type)):
-        raise _NotExact("expected a decimal or a decimal string")
-    return values.cast(ColumnType.MONEY.arrow)
+def _cast_amount(target: pa.DataType) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
+    def cast(values: pa.ChunkedArray) -> pa.ChunkedArray:
+        if _is_text(values.type):
+            values = values.cast(pa.string())
+            # Exponents and blanks would be parsed too; a contract that says decimal string means digits.
+            plain = pc.match_substring_regex(values, r"^[+-]?\d+(\.\d+)?$")
+            if not pc.all(plain, min_count=0).as_py():
+                raise _NotExact("not a decimal number")
+            return values.cast(pa.decimal128(38, 10)).cast(target)
+        if not (pa.types.is_decimal(values.type) or pa.types.is_null(values.type)):
+            raise _NotExact("expected a decimal or a decimal string")
+        return values.cast(target)
+
+    return cast
 
 
 def _cast_timestamp(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -181,5 +206,6 @@ _CASTS: dict[ColumnType, Callable[[pa.ChunkedArray], pa.ChunkedArray]] = {
     ColumnType.STRING: _cast_string,
     ColumnType.TIMESTAMP: _cast_timestamp,
     ColumnType.DATE: _cast_date,
-    ColumnType.MONEY: _cast_money,
+    ColumnType.MONEY: _cast_amount(pa.decimal128(10, 2)),
+    ColumnType.LARGE_MONEY: _cast_amount(pa.decimal128(18, 2)),
 }

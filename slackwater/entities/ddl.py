@@ -29,6 +29,7 @@ ICEBERG_TYPES = {
     ColumnType.TIMESTAMP: "timestamp_ntz",
     ColumnType.DATE: "date",
     ColumnType.MONEY: "decimal(10,2)",
+    ColumnType.LARGE_MONEY: "decimal(18,2)",
 }
 SNOWFLAKE_TYPES = {
     ColumnType.INT32: "number(38,0)",
@@ -37,6 +38,7 @@ SNOWFLAKE_TYPES = {
     ColumnType.TIMESTAMP: "timestamp_ntz(6)",
     ColumnType.DATE: "date",
     ColumnType.MONEY: "number(10,2)",
+    ColumnType.LARGE_MONEY: "number(18,2)",
 }
 CLICKHOUSE_TYPES = {
     ColumnType.INT32: "Int32",
@@ -45,6 +47,7 @@ CLICKHOUSE_TYPES = {
     ColumnType.TIMESTAMP: "DateTime64(6, 'UTC')",
     ColumnType.DATE: "Date32",
     ColumnType.MONEY: "Decimal(10, 2)",
+    ColumnType.LARGE_MONEY: "Decimal(18, 2)",
 }
 POSTGRES_TYPES = {
     ColumnType.INT32: "integer",
@@ -53,6 +56,7 @@ POSTGRES_TYPES = {
     ColumnType.TIMESTAMP: "timestamp",
     ColumnType.DATE: "date",
     ColumnType.MONEY: "numeric(10,2)",
+    ColumnType.LARGE_MONEY: "numeric(18,2)",
 }
 
 CLICKHOUSE_CHANGE_COLUMNS: tuple[Column, ...] = (*CDC_COLUMNS, *POSITION_COLUMNS)

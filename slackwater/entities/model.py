@@ -1,19 +1,25 @@
 """The four entities, declared once in the YAML files beside this module, and the columns every store adds to them.
 
 Everything that depends on an entity's shape (DDL, reading, folding, loading) is derived from here. This module knows
-no store: DDL is in `ddl.py`, the physical forms a landing file may use are in `casting.py`.
+no store: DDL is in `ddl.py`, the physical forms a landing file may use are in `casting.py`, what brings a table that
+exists in the declared shape is in `evolution.py`.
+
+A column tells its own history: `since` (the version of the entity that added it), `renamed_from`, `was` (narrower types
+it had). So files and tables of every former shape are understood, and nothing destructive can be said.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from slackwater.entities.history import impossible_history
 from slackwater.errors import ConfigurationError
 from slackwater.naming import ENTITIES
 
@@ -27,6 +33,7 @@ class ColumnType(StrEnum):
     TIMESTAMP = "timestamp"  # microseconds, UTC, without a time zone
     DATE = "date"
     MONEY = "decimal(10,2)"
+    LARGE_MONEY = "decimal(18,2)"
 
     @property
     def arrow(self) -> pa.DataType:
@@ -41,24 +48,70 @@ _ARROW: dict[ColumnType, pa.DataType] = {
     ColumnType.TIMESTAMP: pa.timestamp("us"),
     ColumnType.DATE: pa.date32(),
     ColumnType.MONEY: pa.decimal128(10, 2),
+    ColumnType.LARGE_MONEY: pa.decimal128(18, 2),
 }
+
+AMOUNTS = frozenset({ColumnType.MONEY, ColumnType.LARGE_MONEY})
+"""Types that are exact decimals."""
+
+NARROWER: Mapping[ColumnType, frozenset[ColumnType]] = MappingProxyType(
+    {
+        ColumnType.INT64: frozenset({ColumnType.INT32}),
+        ColumnType.LARGE_MONEY: frozenset({ColumnType.MONEY}),
+    }
+)
+"""Per type the types it may have been before: every store reads their values exactly and rewrites nothing."""
 
 
 class Column(BaseModel):
-    """One column of an entity."""
+    """One column of an entity.
+
+    Attributes:
+        since: Version of the entity that added it; files of before lack it, their rows have null. None: from the start.
+        renamed_from: Names it had before, in any order.
+        was: Narrower types it had before.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     type: ColumnType
     required: bool = False
     toastable: bool = False
+    since: int | None = Field(default=None, ge=2)
+    renamed_from: tuple[str, ...] = ()
+    was: tuple[ColumnType, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name and those it had before."""
+        return (self.name, *self.renamed_from)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Column":
+        if self.since is not None and self.required:
+            raise ValueError(
+                f"{self.name} has `since` and `required`: rows of before have no value; leave out `required`"
+            )
+        wrong = [kind.value for kind in self.was if kind not in NARROWER.get(self.type, frozenset())]
+        if wrong:
+            allowed = ", ".join(sorted(kind.value for kind in NARROWER.get(self.type, frozenset()))) or "nothing"
+            raise ValueError(
+                f"{self.name} cannot become {self.type.value} from {', '.join(wrong)}: {self.type.value} widens"
+                f" {allowed}; declare a new column for values of another type, and leave this one as it is"
+            )
+        return self
 
 
 class Entity(BaseModel):
-    """One source table and what every store needs to know of it."""
+    """One source table and what every store needs to know of it.
+
+    Attributes:
+        version: Counts the changes of the table's shape, from 1.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
+    version: int = Field(default=1, ge=1)
     columns: tuple[Column, ...]
     key: str
     event_time: str
@@ -72,6 +125,14 @@ class Entity(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError(f"column names repeat: {names}")
         return columns
+
+    @model_validator(mode="after")
+    def _has_a_possible_history(self) -> "Entity":
+        reserved = {column.name for column in (*CHANGELOG_COLUMNS, *RAW_COLUMNS)}
+        fault = impossible_history(self, reserved=reserved)
+        if fault:
+            raise ValueError(fault)
+        return self
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -159,7 +220,10 @@ class ChangeKey:
         return (self.epoch, self.lsn, self.is_streamed, self.position, self.object_id)
 
 
-@cache
+DECLARED: dict[str, Entity] = {}
+"""What `load_entity` returns, by name, read from the files at first use; `testing/declaring.py` puts others here."""
+
+
 def load_entity(name: str) -> Entity:
     """Read one entity file.
 
@@ -167,12 +231,36 @@ def load_entity(name: str) -> Entity:
         name: One of `slackwater.naming.ENTITIES`.
 
     Raises:
-        ConfigurationError: There is no such entity.
+        ConfigurationError: There is no such entity, or its file declares what cannot be.
     """
     if name not in ENTITIES:
         raise ConfigurationError(f"no entity is named {name!r}; expected one of {', '.join(ENTITIES)}")
-    text = files("slackwater.entities").joinpath(f"{name}.yml").read_text(encoding="utf-8")
-    return Entity.model_validate(yaml.safe_load(text))
+    if name not in DECLARED:
+        text = files("slackwater.entities").joinpath(f"{name}.yml").read_text(encoding="utf-8")
+        DECLARED[name] = parse_entity(text, file=f"slackwater/entities/{name}.yml")
+    return DECLARED[name]
+
+
+def parse_entity(text: str, *, file: str) -> Entity:
+    """Read an entity from the text of its file.
+
+    Raises:
+        ConfigurationError: It declares what cannot be; the message says what to declare instead.
+    """
+    try:
+        return Entity.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as exc:
+        lines = "; ".join(_told_errors(exc)) if isinstance(exc, ValidationError) else str(exc)
+        raise ConfigurationError(
+            f"{file}: {lines}. A column may be added (`since`), renamed (`renamed_from`) or widened (`was`); none is"
+            " dropped or narrowed: leave it declared, files that lack it are quarantined (docs/how-to/add-a-column.md)"
+        ) from exc
+
+
+def _told_errors(error: ValidationError) -> Iterator[str]:
+    for one in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in one["loc"])
+        yield f"{place}: {one['msg']}" if place else one["msg"]
 
 
 def all_entities() -> tuple[Entity, ...]:
@@ -193,8 +281,26 @@ def told_order_column(column: str) -> str:
 
 def state_columns(entity: Entity) -> tuple[Column, ...]:
     """Return every column of `ecommerce.<entity>` in order; a delete leaves the entity's own null, but for the key."""
-    told = (Column(name=told_order_column(name), type=ColumnType.STRING) for name in entity.toastable_names)
-    return (*entity.columns, *STATE_COLUMNS, *told, Column(name="date", type=ColumnType.DATE, required=True))
+    return (
+        *entity.columns,
+        *STATE_COLUMNS,
+        *told_columns(entity),
+        Column(name="date", type=ColumnType.DATE, required=True),
+    )
+
+
+def told_columns(entity: Entity) -> tuple[Column, ...]:
+    """Return the state table's columns that hold places of told values; they share their columns' history."""
+    return tuple(
+        Column(
+            name=told_order_column(column.name),
+            type=ColumnType.STRING,
+            since=column.since,
+            renamed_from=tuple(told_order_column(name) for name in column.renamed_from),
+        )
+        for column in entity.columns
+        if column.toastable
+    )
 
 
 def changelog_schema(entity: Entity) -> pa.Schema:

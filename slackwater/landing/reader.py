@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from slackwater.clients.s3 import ObjectStore
 from slackwater.entities.casting import cast_landing_table
-from slackwater.entities.model import CDC_COLUMNS, ColumnType, Entity, arrow_schema
+from slackwater.entities.model import AMOUNTS, CDC_COLUMNS, ColumnType, Entity, arrow_schema
 from slackwater.errors import MalformedObject, SchemaDrift
 from slackwater.ledger.model import BatchObject
 
@@ -97,6 +97,6 @@ def _parse_json(data: bytes, entity: Entity) -> pa.Table:
 
 def _text_columns(entity: Entity, names: list[str]) -> pa.Schema:
     """Text and money stay text: inference would turn a name that looks like a date into a time."""
-    kinds = {ColumnType.STRING, ColumnType.MONEY}
-    declared = [column.name for column in (*entity.columns, *CDC_COLUMNS) if column.type in kinds]
+    kinds = {ColumnType.STRING, *AMOUNTS}
+    declared = [name for column in (*entity.columns, *CDC_COLUMNS) if column.type in kinds for name in column.names]
     return pa.schema([pa.field(name, pa.string()) for name in declared if name in names])

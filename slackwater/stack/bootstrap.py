@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from slackwater.errors import ConfigurationError, StoreUnavailable
@@ -42,6 +43,7 @@ def apply_stores(profile: Profile) -> None:
     ensure_shop(systems.shop)
     ensure_clickhouse(systems.clickhouse)
     ensure_warehouse_schemas(systems.warehouse, lake=systems.lake, s3=systems.s3)
+    evolve_tables(systems, actor="stack.keeper")
 
 
 def ensure_landing(s3: S3Settings, landing: LandingSettings) -> None:
@@ -99,6 +101,22 @@ def ensure_warehouse_schemas(warehouse: WarehouseSettings, *, lake: LakeSettings
 
     with Warehouse(warehouse) as connection:
         ensure_warehouse(connection, lake=lake, s3=s3)
+
+
+def evolve_tables(systems: Systems, *, actor: str) -> None:
+    """Bring tables that exist in the shape the entity files declare; one line per step on standard output."""
+    from slackwater.clients.clickhouse import SpeedStore
+    from slackwater.clients.iceberg import Lake
+    from slackwater.clients.snowflake import Warehouse
+    from slackwater.entities.model import all_entities
+    from slackwater.lake.schema_evolution import Stores, apply_schema
+
+    with (
+        closing(Lake(systems.lake, systems.s3)) as lake,
+        Warehouse(systems.warehouse, query_tag="schema") as warehouse,
+        SpeedStore(systems.clickhouse) as speed,
+    ):
+        apply_schema(all_entities(), Stores(lake, warehouse, speed), actor=actor, tell=print)
 
 
 def apply_work_pool(profile: Profile) -> None:

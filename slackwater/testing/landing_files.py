@@ -11,7 +11,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slackwater.entities.model import CDC_COLUMNS, ColumnType, Entity, load_entity
+from slackwater.entities.model import AMOUNTS, CDC_COLUMNS, ColumnType, Entity, load_entity
 
 Value = str | int | float | Decimal | datetime | None
 Row = Mapping[str, Value]
@@ -95,7 +95,7 @@ def _row(entity: Entity, position: int, day: int) -> dict[str, Value]:
         ColumnType.INT32: position % 100,
         ColumnType.STRING: f"text {position}",
         ColumnType.TIMESTAMP: DAY + timedelta(days=day),
-        ColumnType.MONEY: Decimal(position % 10_000) / 100,
+        **dict.fromkeys(AMOUNTS, Decimal(position % 10_000) / 100),
         ColumnType.DATE: None,
     }
     row: dict[str, Value] = {column.name: values[column.type] for column in entity.columns}

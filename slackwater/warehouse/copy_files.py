@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from slackwater.clients.iceberg import Lake, translated
 from slackwater.clients.snowflake import Warehouse, quote_identifier, quote_text
 from slackwater.entities.model import CHANGELOG_COLUMNS, ColumnType, Entity
-from slackwater.errors import LoadMismatch, TerminalError
+from slackwater.errors import LoadMismatch, SchemaBehind, TerminalError
 from slackwater.naming import changelog_table
 
 MAX_FILES_PER_COPY = 1_000
@@ -23,6 +23,7 @@ MAX_FILES_PER_COPY = 1_000
 _LOGICAL_TYPES = {
     ColumnType.TIMESTAMP: ("TIMESTAMP", "MICROSECONDS"),
     ColumnType.MONEY: ("DECIMAL", None),
+    ColumnType.LARGE_MONEY: ("DECIMAL", None),
     ColumnType.DATE: ("DATE", None),
 }
 
@@ -81,6 +82,7 @@ def read_canary(entity: Entity, uri: str, *, lake: Lake) -> Canary:
 
     Raises:
         TerminalError: A timestamp, date or money column has another logical type than the entity declares.
+        SchemaBehind: It has a column that is not declared, or lacks one that was there from the start.
     """
     with translated(), lake.load_table(changelog_table(entity.name)).io.new_input(uri).open() as stream:
         footer = pq.read_metadata(stream)
@@ -89,7 +91,7 @@ def read_canary(entity: Entity, uri: str, *, lake: Lake) -> Canary:
 
 def canary_of(entity: Entity, footer: pq.FileMetaData, uri: str) -> Canary:
     """Judge a footer; pure. See `read_canary`."""
-    declared = {column.name: column.type for column in (*entity.columns, *CHANGELOG_COLUMNS)}
+    declared = {name: column.type for column in (*entity.columns, *CHANGELOG_COLUMNS) for name in column.names}
     bounds: dict[str, tuple[datetime, datetime]] = {}
     for index in range(footer.num_columns):
         name = footer.schema.column(index).name
@@ -100,7 +102,21 @@ def canary_of(entity: Entity, footer: pq.FileMetaData, uri: str) -> Canary:
             known = [group for group in groups if group is not None and group.has_min_max]
             if known:
                 bounds[name] = (min(g.min for g in known), max(g.max for g in known))
+    require_known_columns(entity, footer.schema.names, uri)
     return Canary(footer.num_rows, bounds)
+
+
+def require_known_columns(entity: Entity, names: Sequence[str], uri: str) -> None:
+    """Refuse a file that COPY would read in part: a column it does not know is left out, a missing one is null."""
+    columns = (*entity.columns, *CHANGELOG_COLUMNS)
+    unknown = sorted(set(names) - {name for column in columns for name in column.names})
+    missing = [c.name for c in columns if c.since is None and not set(c.names) & set(names)]
+    if unknown or missing:
+        raise SchemaBehind(
+            f"{uri} has columns nobody declared ({', '.join(unknown) or 'none'}) and lacks declared ones"
+            f" ({', '.join(missing) or 'none'}): it was written by a process with another entity file of {entity.name};"
+            " run the newer release, then `slackwater schema apply`. Nothing was loaded"
+        )
 
 
 def _require_logical_type(column: pq.ColumnSchema, kind: ColumnType | None, uri: str) -> None:

@@ -14,12 +14,14 @@ from slackwater.checkpoints import Checkpoint, reached
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.entities.ddl import SNOWFLAKE_TYPES
+from slackwater.entities.evolution import Place
 from slackwater.entities.model import CHANGELOG_COLUMNS, RAW_COLUMNS, Entity, load_entity
 from slackwater.errors import CommitConflict, LoadMismatch, TerminalError
 from slackwater.ledger.model import Batch, BatchLease, BatchState
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET, SCHEMA_RAW, raw_table
 from slackwater.warehouse.copy_files import copy_batch_files
+from slackwater.warehouse.evolve import found_warehouse_tables, raw_behind
 
 _FROM_CHANGELOG = {"batch_id": "_batch_id", "file_name": "_file_name"}
 """Raw columns that have another name in the changelog."""
@@ -81,6 +83,7 @@ def load_batch(
     Raises:
         LoadMismatch: The files hold another number of rows than the manifest promises; raw is unchanged.
         CommitConflict: Other loads of the entity held the lock through every try; raw is unchanged.
+        SchemaBehind: Raw or the batch's files have other columns than this process knows; raw is unchanged.
         TerminalError: The batch has not landed yet.
     """
     started = time.monotonic()
@@ -127,6 +130,12 @@ def _load(
             actor=actor,
             sleep=sleep,
         )
+    except TerminalError as exc:
+        found = found_warehouse_tables(warehouse, [entity], [Place.RAW])[entity.name]
+        behind = raw_behind(entity, found, exc)
+        if behind is None:
+            raise
+        raise behind from exc
     finally:
         warehouse.execute(f"drop table if exists {table}")
 
@@ -137,9 +146,12 @@ def transient_table(batch_id: str, attempt: int) -> str:
 
 
 def transient_ddl(entity: Entity, table: str) -> str:
-    """Return the DDL of the table COPY fills: the changelog's columns."""
-    columns = (*entity.columns, *CHANGELOG_COLUMNS)
-    lines = ",\n".join(f"    {quote_identifier(c.name)} {SNOWFLAKE_TYPES[c.type]}" for c in columns)
+    """Return the DDL of the table COPY fills: the changelog's columns, renamed ones under every name they had.
+
+    COPY matches names, and a file written before a rename has the old one: Iceberg's field ids are not known here.
+    """
+    columns = [(name, c.type) for c in (*entity.columns, *CHANGELOG_COLUMNS) for name in c.names]
+    lines = ",\n".join(f"    {quote_identifier(name)} {SNOWFLAKE_TYPES[kind]}" for name, kind in columns)
     return f"create or replace transient table {table} (\n{lines}\n)"
 
 
@@ -229,14 +241,18 @@ def insert_sql(entity: Entity, table: str) -> str:
     The filter keeps rows of other batches out should a data file have been rewritten together with others.
     """
     targets = [*entity.column_names, *(column.name for column in RAW_COLUMNS)]
-    sources = [_source(name) for name in targets]
+    names = {column.name: column.names for column in entity.columns}
+    sources = [_source(names.get(name, (name,))) for name in targets]
     return (
         f"insert into {quote_identifier(raw_table(entity.name))} ({_listed(targets)})\n"
         f"select {', '.join(sources)}\nfrom {table}\nwhere {quote_identifier('_batch_id')} = ?"
     )
 
 
-def _source(name: str) -> str:
+def _source(names: Sequence[str]) -> str:
+    name, *old_names = names
+    if old_names:
+        return f"coalesce({_listed(names)})"  # a file has one of them
     if name == "loaded_at":
         return "sysdate()::timestamp_ntz(6)"
     if name == "load_seq":

@@ -121,6 +121,14 @@ def test_a_base_model_reads_the_columns_its_entity_declares(entity: str) -> None
     assert tuple(lists.get("toastable", [])) == declared.toastable_names
 
 
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_a_staging_model_carries_every_column_of_its_entity_under_its_name(entity: str) -> None:
+    """Schema evolution renames, widens and adds these in the table dbt has built."""
+    text = (ROOT / "dbt" / "models" / "staging" / f"stg_{entity}.sql").read_text(encoding="utf-8")
+    selected = re.findall(r"^    (\w+),?$", text[text.index("\n)\n") :], re.MULTILINE)
+    assert [name for name in load_entity(entity).column_names if name not in selected] == []
+
+
 def test_sql_orders_changes_as_the_entity_model_does() -> None:
     text = (ROOT / "dbt" / "macros" / "newest_versions.sql").read_text(encoding="utf-8")
     body = re.search(r"macro change_order_desc\(\) -%\}(.*?)\{%-? endmacro", text, re.DOTALL)

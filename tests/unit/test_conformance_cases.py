@@ -11,6 +11,7 @@ from slackwater.errors import MalformedObject
 from slackwater.landing.reader import parse_object
 from slackwater.naming import TOAST_PLACEHOLDER
 from slackwater.testing.conformance.change_files import (
+    FAULTS_OF_ANY_ENTITY,
     ChangeFile,
     DeleteForm,
     Fault,
@@ -194,7 +195,7 @@ def test_every_physical_form_is_read_back_exactly_and_deletes_hold_their_key_alo
 
 
 @pytest.mark.parametrize("form", FileForm)
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", FAULTS_OF_ANY_ENTITY)
 def test_a_faulty_file_is_refused_for_its_reason(form, fault):
     history = run(PRODUCTS, each(Write(1, FULL), Write(2), Delete(1)))
     (file,) = cut(history, (), forms=[form])

@@ -20,6 +20,7 @@ CONTRACT_TYPES = {
     ColumnType.TIMESTAMP: ("TIMESTAMP_NTZ", None),
     ColumnType.DATE: ("DATE", None),
     ColumnType.MONEY: ("NUMBER", (10, 2)),
+    ColumnType.LARGE_MONEY: ("NUMBER", (18, 2)),
 }
 
 

@@ -35,11 +35,17 @@ class Fault(StrEnum):
     DROPPED_COLUMN = "missing_column"
     YEAR_1 = "wrong_type: year 1"
     YEAR_9999 = "wrong_type: year 9999"
+    LOST_COLUMN = "missing_column: added earlier than another one the file has"
+    TWO_NAMES = "schema_change: an old name beside the new one"
 
     @property
     def reason(self) -> str:
         """Return the reason of the quarantine."""
         return self.value.split(":")[0]
+
+
+FAULTS_OF_ANY_ENTITY = (Fault.DROPPED_COLUMN, Fault.YEAR_1, Fault.YEAR_9999)
+"""The others need an entity whose shape has changed."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class ChangeFile:
     Attributes:
         copy: Files with equal positions differ in this number (another folder of the landing zone).
         fault: What is wrong with it; a file with a fault holds a row that is not a delete.
+        version: Of the entity's shape it was written in (`older_shapes.py`); None: as declared now.
     """
 
     changes: tuple[Change, ...]
@@ -58,6 +65,7 @@ class ChangeFile:
     copy: int = 0
     epoch: int = 0
     fault: Fault | None = None
+    version: int | None = None
 
     @property
     def last(self) -> int:

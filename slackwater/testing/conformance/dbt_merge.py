@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slackwater.clients.s3 import ObjectStore
 from slackwater.clients.snowflake import quote_identifier
-from slackwater.entities.model import Column, ColumnType, Entity, load_entity
+from slackwater.entities.model import AMOUNTS, Column, Entity, load_entity
 from slackwater.lake.append import append_batch
 from slackwater.ledger.model import SeenObject
 from slackwater.naming import MART_SET, SCHEMA_STAGING
@@ -38,6 +38,7 @@ class DbtMerge:
         env: Environment of dbt.
         target_dir: dbt's target folder.
         entities: What is built; others are not delivered.
+        project_dir: dbt's project; the checkout's by default.
         dbt_runs: How often dbt ran.
     """
 
@@ -47,6 +48,7 @@ class DbtMerge:
     env: Mapping[str, str]
     target_dir: Path
     entities: Sequence[str]
+    project_dir: Path | None = None
     dbt_runs: int = 0
     _refresh: Refresh | None = None
     _waiting: dict[str, dict[str, LandingObject]] = field(default_factory=dict)
@@ -120,7 +122,9 @@ class DbtMerge:
 
     def _build(self, refresh: Refresh, *, is_full: bool = False) -> None:
         models = [f"{layer}_{entity}" for entity in self.entities for layer in ("base", "stg")]
-        arguments = run_arguments(dbt_vars(refresh), target_dir=self.target_dir, is_full=is_full)
+        arguments = run_arguments(
+            dbt_vars(refresh), target_dir=self.target_dir, project_dir=self.project_dir, is_full=is_full
+        )
         results = run_dbt((*arguments, "--select", *models), env=self.env, target_dir=self.target_dir)
         failed = [result for result in results if result.outcome is not NodeOutcome.PASSED]
         if failed or len(results) != len(models):
@@ -152,4 +156,4 @@ def _exact(column: Column, value: object) -> Value:
         return value
     if isinstance(value, datetime):
         return value.replace(tzinfo=None)
-    return Decimal(str(value)) if column.type is ColumnType.MONEY else int(str(value))
+    return Decimal(str(value)) if column.type in AMOUNTS else int(str(value))

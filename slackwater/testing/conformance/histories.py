@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from slackwater.entities.model import Column, ColumnType, Entity, load_entity
 from slackwater.naming import TOAST_PLACEHOLDER
 from slackwater.testing.conformance.change_files import (
+    FAULTS_OF_ANY_ENTITY,
     Case,
     ChangeFile,
     DeleteForm,
@@ -83,6 +84,8 @@ _TYPES: dict[ColumnType, st.SearchStrategy[Value]] = {
     | st.datetimes(datetime(1900, 1, 1), datetime(2299, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
     ColumnType.MONEY: st.sampled_from(AWKWARD_AMOUNTS)
     | st.integers(-(10**10) + 1, 10**10 - 1).map(lambda cents: Decimal(cents).scaleb(-2)),
+    ColumnType.LARGE_MONEY: st.sampled_from((*AWKWARD_AMOUNTS, Decimal("9999999999999999.99")))
+    | st.integers(-(10**18) + 1, 10**18 - 1).map(lambda cents: Decimal(cents).scaleb(-2)),
 }
 
 
@@ -135,12 +138,12 @@ def _reborn(entity: Entity) -> st.SearchStrategy[tuple[Transaction, ...]]:
 
 
 @st.composite
-def cases(draw: st.DrawFn, entity_name: str | None = None) -> Case:
+def cases(draw: st.DrawFn, of: Entity | None = None) -> Case:
     """Return cases of one or any entity under test: a history, its files, and the orders in which they arrive.
 
     What is drawn for the delivery does not depend on the size of the history, so that a history can shrink under it.
     """
-    entity = load_entity(entity_name or draw(st.sampled_from(ENTITIES_UNDER_TEST)))
+    entity = of or load_entity(draw(st.sampled_from(ENTITIES_UNDER_TEST)))
     after = draw(st.just(range(1, 6)) | st.sets(st.integers(1, 6), max_size=2))
     forms = draw(st.lists(_FORMS, min_size=1, max_size=3))
     deletes = draw(st.sampled_from(DeleteForm))
@@ -176,7 +179,7 @@ _EXTRAS = st.builds(
     st.integers(0, 8),
     st.integers(1, 8),
     _FORMS,
-    st.sampled_from(Fault),
+    st.sampled_from(FAULTS_OF_ANY_ENTITY),
 )
 
 
@@ -197,24 +200,27 @@ def _add(files: list[ChangeFile], extra: Extra, history: History) -> None:
         files[index] = with_fault(files[index], extra.fault)
 
 
-def generated_cases(count: int, *, seed_number: int, files_max: int) -> tuple[Case, ...]:
+def generated_cases(
+    count: int, *, seed_number: int, files_max: int, of: st.SearchStrategy[Case] | None = None
+) -> tuple[Case, ...]:
     """Return a fixed set of cases for a merge that is too dear to be searched.
 
     Args:
         count: How many, > 0.
         seed_number: The same number gives the same cases.
         files_max: Cases that arrive as more files are left out; so are those of a single change.
+        of: Where they are drawn from; `cases()` by default.
     """
     found: list[Case] = []
     batch = 0
     while len(found) < count:
         # Hypothesis varies what it found before; many short searches differ more than a long one.
-        found += _search(seed_number * 1_000_003 + batch, files_max=files_max)
+        found += _search(seed_number * 1_000_003 + batch, files_max=files_max, of=cases() if of is None else of)
         batch += 1
     return tuple(replace(case, name=f"generated {seed_number}/{i}") for i, case in enumerate(found[:count]))
 
 
-def _search(seed_number: int, *, files_max: int) -> list[Case]:
+def _search(seed_number: int, *, files_max: int, of: st.SearchStrategy[Case]) -> list[Case]:
     found: list[Case] = []
 
     @seed(seed_number)
@@ -225,7 +231,7 @@ def _search(seed_number: int, *, files_max: int) -> list[Case]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(cases())
+    @given(of)
     def collect(case: Case) -> None:
         if sum(len(file.changes) for file in case.files) > 1 and max(map(len, case.orders)) <= files_max:
             found.append(case)

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 from slackwater.clients.iceberg import Lake
-from slackwater.entities.model import Column, ColumnType, Entity, changelog_schema, load_entity
+from slackwater.entities.model import AMOUNTS, Column, Entity, changelog_schema, load_entity
 from slackwater.lake.fold import FoldRequest, FoldResult
 from slackwater.naming import state_table
 from slackwater.testing.conformance.landing_bytes import LandingObject, read_changelog
@@ -88,7 +88,7 @@ class LakeMerge:
 def _exact(column: Column, value: Value) -> Value:
     if isinstance(value, float):
         raise TypeError(f"{column.name} came back as a float: {value!r}")
-    return value if value is None or column.type is not ColumnType.MONEY else Decimal(str(value))
+    return value if value is None or column.type not in AMOUNTS else Decimal(str(value))
 
 
 def _without_op(row: Row) -> Row:

@@ -9,12 +9,13 @@ from hashlib import md5
 
 import pyarrow as pa
 
-from slackwater.entities.model import CDC_COLUMNS, ColumnType, Entity, load_entity
+from slackwater.entities.model import AMOUNTS, CDC_COLUMNS, Column, ColumnType, Entity, load_entity
 from slackwater.errors import MalformedObject
 from slackwater.lake.append import changelog_rows
 from slackwater.landing.reader import parse_object
 from slackwater.ledger.model import BatchObject, object_id
 from slackwater.testing.conformance.change_files import ChangeFile, DeleteForm, Fault, FileForm
+from slackwater.testing.conformance.older_shapes import columns_at, shape_at
 from slackwater.testing.conformance.source import Change, Row, Value
 from slackwater.testing.landing_files import jsonl_gz_bytes, parquet_bytes
 
@@ -27,6 +28,7 @@ FABRICATED: Mapping[ColumnType, Value] = {
     ColumnType.STRING: "",
     ColumnType.TIMESTAMP: datetime(1970, 1, 1),  # noqa: DTZ001 - every store holds UTC without a zone
     ColumnType.MONEY: Decimal("0.00"),
+    ColumnType.LARGE_MONEY: Decimal("0.00"),
 }
 DROPPED = "created_at"
 _OUT_OF_RANGE = {
@@ -73,8 +75,9 @@ def landing_object(file: ChangeFile, *, entity: Entity, source: str, first_key: 
     name = f"{topic}+0+{file.first}-{file.last}.{'jsonl.gz' if is_json else 'parquet'}"
     key = f"cdc/{entity.name}/date=2010-12-01/hour={file.copy:02d}/{name}"
     rows = [_row(entity, change, file, first_key=first_key) for change in file.changes]
-    _apply_fault(rows, file)
-    data = _json(entity, rows, file.form) if is_json else _parquet(entity, rows, file.form)
+    _apply_fault(rows, file, entity)
+    shape = shape_at(entity, file.version)
+    data = _json(shape, rows, file.form) if is_json else _parquet(shape, rows, file.form)
     etag = md5(data, usedforsecurity=False).hexdigest()
     return LandingObject(
         entity=entity.name,
@@ -89,14 +92,19 @@ def landing_object(file: ChangeFile, *, entity: Entity, source: str, first_key: 
     )
 
 
-@lru_cache(maxsize=2_048)
 def read_changelog(item: LandingObject) -> tuple[Row, ...] | None:
     """Read an object as the append does: cast, deletes stripped, its place in the change order added.
 
     Returns:
         Rows in the columns of `changelog_schema`, not to be changed; None for an object that is quarantined.
     """
-    entity = load_entity(item.entity)
+    return _read(item, load_entity(item.entity).columns)
+
+
+@lru_cache(maxsize=2_048)
+def _read(item: LandingObject, columns: tuple[Column, ...]) -> tuple[Row, ...] | None:
+    """Read an object; the columns are part of the question, as another declaration reads the same bytes otherwise."""
+    entity = load_entity(item.entity).model_copy(update={"columns": columns})
     expected = item.last_position - item.first_position + 1
     try:
         rows = parse_object(item.data, entity=entity, is_json=item.key.endswith(".jsonl.gz"), expected_rows=expected)
@@ -125,13 +133,13 @@ def batch_object(item: LandingObject) -> BatchObject:
 def _row(entity: Entity, change: Change, file: ChangeFile, *, first_key: int) -> dict[str, Value]:
     is_delete = change.op == "d"
     values: dict[str, Value] = {}
-    for column in entity.columns:
-        if column.name == entity.key:
+    for name, column in columns_at(entity, file.version):
+        if name == entity.key:
             values[column.name] = first_key + change.key
         elif is_delete:
             values[column.name] = FABRICATED[column.type] if file.deletes is DeleteForm.ZEROS else None
         else:
-            values[column.name] = change.values[column.name]
+            values[column.name] = change.values[name]
     return values | {
         "__op": change.op,
         "__ts_ms": change.changed_at + timedelta(seconds=1),
@@ -141,10 +149,18 @@ def _row(entity: Entity, change: Change, file: ChangeFile, *, first_key: int) ->
     }
 
 
-def _apply_fault(rows: list[dict[str, Value]], file: ChangeFile) -> None:
+def _apply_fault(rows: list[dict[str, Value]], file: ChangeFile, entity: Entity) -> None:
     if file.fault is Fault.DROPPED_COLUMN:
         for row in rows:
             del row[DROPPED]
+    elif file.fault is Fault.LOST_COLUMN:
+        first = min((column for column in entity.columns if column.since), key=lambda column: column.since or 0)
+        for row in rows:
+            del row[first.name]
+    elif file.fault is Fault.TWO_NAMES:
+        renamed = next(column for column in entity.columns if column.renamed_from)
+        for row in rows:
+            row[renamed.renamed_from[0]] = row[renamed.name]
     elif file.fault is not None:
         next(row for row in rows if row["__op"] != "d")[DROPPED] = _OUT_OF_RANGE[file.fault]
 
@@ -157,13 +173,13 @@ def _parquet(entity: Entity, rows: list[dict[str, Value]], form: FileForm) -> by
             continue
         kind = column.type.arrow
         if is_zoned:
-            kind = {ColumnType.TIMESTAMP: pa.timestamp("us", "UTC"), ColumnType.MONEY: pa.string()}.get(
-                column.type, kind
-            )
+            kind = pa.string() if column.type in AMOUNTS else kind
+            kind = pa.timestamp("us", "UTC") if column.type is ColumnType.TIMESTAMP else kind
         elif column.name in {"__ts_ms", "__source_ts_ms"}:
             kind = pa.int64()
         fields.append(pa.field(column.name, pa.dictionary(pa.int8(), pa.string()) if column.name == "__op" else kind))
     fields.append(pa.field("__deleted", pa.string()))
+    fields += [pa.field(name, pa.string()) for name in rows[0] if name not in {f.name for f in fields}] if rows else []
     schema = pa.schema(fields)
     made = [{field.name: _parquet_value(row[field.name], field.type) for field in schema} for row in rows]
     return parquet_bytes(pa.Table.from_pylist(made, schema=schema))

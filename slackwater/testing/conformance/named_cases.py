@@ -182,6 +182,9 @@ def _deliveries(w: Words) -> list[Case]:
         w.case("the same positions in two objects", plain, after=[2], change_files=with_copies),
         w.case("out of order and repeated files", plain, orders=[(4, 0, 3, 1, 2, 0), (2, 2, 0, 4, 3, 1)]),
         w.case("late file", plain, after=[1, 3], orders=[(0, 2, 1), (1, 2, 0)]),
+        # A merge that works file by file has folded the newer ones: rows replaced, kept, told and deleted.
+        w.case("late file after a fold", [*plain, w.write(2, "e", large="E")], after=[2, 5], orders=[(0, 2, 1),
+               (2, 1, 0), (2, 0, 1)]),
         w.case("one-row files", plain),
         w.case("empty files", plain, after=[2], change_files=with_empty),
         w.case("file with a dropped column", plain, after=[1, 3], change_files=faulty(Fault.DROPPED_COLUMN)),
