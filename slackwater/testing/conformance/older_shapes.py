@@ -60,6 +60,6 @@ def _fits(kind: ColumnType, value: Value) -> bool:
         return True
     if kind is ColumnType.INT32 and isinstance(value, int):
         return -(2**31) <= value < 2**31
-    if kind in AMOUNTS and kind is not ColumnType.LARGE_MONEY and not isinstance(value, int):
-        return not hasattr(value, "scaleb") or abs(value) < _SMALL_LIMIT
+    if kind in AMOUNTS and kind is not ColumnType.LARGE_MONEY and isinstance(value, Decimal):
+        return abs(value) < _SMALL_LIMIT
     return True
