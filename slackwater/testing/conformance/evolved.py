@@ -61,7 +61,8 @@ def _columns() -> list[Case]:
     early = _W.write(text="a", large="A", number=7, amount=Decimal("1.10"))
     other = Write(2, {"title": "other", "stock_quantity": 2**31 - 1, "price": Decimal("-99999999.99")})
     return [
-        _W.case("column added", [early, other, _W.write(text="b", large="B", brand="x")], after=[2], change_files=_aged(1)),
+        _W.case("column added", [early, other, _W.write(text="b", large="B", brand="x")], after=[2],
+                change_files=_aged(1)),
         _W.case("column added, then another", [early, _W.write(brand="x"), _W.write(text="b", large="B", notes="n")],
                 change_files=_aged(1, 2)),
         _W.case("column renamed", [early, other, _W.write(text="b", large="B")], after=[2], change_files=_aged(1)),
@@ -70,11 +71,13 @@ def _columns() -> list[Case]:
                 after=[2, 3], change_files=_aged(1)),
         *(
             _W.case(f"column added, renamed and widened, older file as {form.value}",
-                    [early, other, _W.write(text="b", large="B", number=_LARGE_NUMBER, amount=_LARGE_AMOUNT, brand="x", notes="n")],
+                    [early, other, _W.write(text="b", large="B", number=_LARGE_NUMBER, amount=_LARGE_AMOUNT, brand="x",
+                                            notes="n")],
                     after=[2], forms=[form], change_files=_aged(1))
             for form in FileForm
         ),
-        _W.case("every version among the others", [early, _W.write(2), _W.write(2, "c", brand="x"), _W.write(text="b", large="B")],
+        _W.case("every version among the others",
+                [early, _W.write(2), _W.write(2, "c", brand="x"), _W.write(text="b", large="B")],
                 change_files=_aged(1, 1, 2), orders=[(0, 1, 2, 3), (3, 0, 2, 1), (2, 3, 1, 0), (1, 3, 0, 2)]),
     ]  # fmt: skip
 

@@ -6,6 +6,7 @@ version 2.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from decimal import Decimal
 
 from slackwater.entities.model import AMOUNTS, Column, ColumnType, Entity
 from slackwater.testing.conformance.change_files import ChangeFile
