@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from slackwater.errors import SlackwaterError
 from slackwater.settings import LakeSettings, ProjectSettings, S3Settings, SparkSettings
-from slackwater.spark_runtime.failures import error_document, explain_failure
+from slackwater.spark_runtime.failures import error_document
 from slackwater.spark_runtime.jars import ensure_jars
 from slackwater.spark_runtime.java import find_java
 from spark.session import open_session
+from spark.spark_errors import spark_errors
 
 Request = TypeVar("Request", bound=BaseModel)
 Result = TypeVar("Result", bound=BaseModel)
@@ -41,11 +41,10 @@ def main(request_type: type[Request], run: Callable[[SparkSession, Request], Res
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         request = request_type.model_validate_json(request_file.read_text(encoding="utf-8"))
-        document = run(session_of_environment(run.__module__), request).model_dump(mode="json")
+        with spark_errors():
+            document = run(session_of_environment(run.__module__), request).model_dump(mode="json")
     except SlackwaterError as exc:
         document = error_document(exc)
-    except PySparkException as exc:
-        document = error_document(explain_failure(str(exc), spark=SparkSettings()))
     whole = result_file.with_suffix(".part")
     whole.write_text(json.dumps(document, indent=2), encoding="utf-8")
     whole.replace(result_file)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
@@ -18,8 +17,8 @@ from slackwater.entities.model import Entity, load_entity, state_columns, told_o
 from slackwater.errors import LoadMismatch, SlackwaterError
 from slackwater.lake.fold import FailedFold, FoldJob, FoldJobResult, FoldRequest, FoldResult
 from slackwater.naming import SNAPSHOT_FOLDED_BATCHES, changelog_table, state_table
-from slackwater.settings import SparkSettings
-from slackwater.spark_runtime.failures import error_document, explain_failure
+from slackwater.spark_runtime.failures import error_document
+from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, folded_batches, require_format, snapshot_property
 from spark.transforms import newest
 
@@ -31,10 +30,10 @@ def run_all(session: SparkSession, job: FoldJob) -> FoldJobResult:
     done, failed = [], []
     for request in job.folds:
         try:
-            done.append(run(session, request))
-        except (SlackwaterError, PySparkException) as exc:
-            error = exc if isinstance(exc, SlackwaterError) else explain_failure(str(exc), spark=SparkSettings())
-            failed.append(FailedFold(entity=request.entity, error=error_document(error)["error"]))
+            with spark_errors():
+                done.append(run(session, request))
+        except SlackwaterError as exc:
+            failed.append(FailedFold(entity=request.entity, error=error_document(exc)["error"]))
     return FoldJobResult(done=tuple(done), failed=tuple(failed))
 
 
