@@ -6,10 +6,6 @@ dates as literals, so that Spark reads and rewrites nothing of other dates. One 
 lease.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
@@ -20,6 +16,7 @@ from slackwater.naming import SNAPSHOT_FOLDED_BATCHES, changelog_table, state_ta
 from slackwater.spark_runtime.failures import error_document
 from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, folded_batches, require_format, snapshot_property
+from spark.timing import timed
 from spark.transforms import newest
 
 SOURCE_VIEW = "slackwater_fold"
@@ -55,7 +52,7 @@ def run(session: SparkSession, request: FoldRequest) -> FoldResult:
     changes = session.table(changelog_table(entity.name)).where(f.col("_batch_id").isin(*request.batch_ids))
     if request.dates:
         changes = changes.where(f.col("date").isin(*request.dates))
-    with _timed(seconds, "read"):
+    with timed(seconds, "read"):
         found = changes.count()
     if found != request.row_count:
         raise LoadMismatch(
@@ -65,15 +62,15 @@ def run(session: SparkSession, request: FoldRequest) -> FoldResult:
     if len(held) == len(request.batch_ids):
         return FoldResult(entity=entity.name, batch_ids=request.batch_ids, was_folded=held, seconds=seconds)
     incoming = newest.newest_of_batch(changes.where(~f.col("_batch_id").isin(*held)), entity).cache()
-    with _timed(seconds, "newest"):
+    with timed(seconds, "newest"):
         key_count = incoming.count()
     keys = incoming.select(entity.key)
     places = newest.held_places(session.table(state), entity).join(f.broadcast(keys), entity.key, "left_semi")
     plan = newest.plan_changes(incoming, places, entity).cache()
-    with _timed(seconds, "find"):
+    with timed(seconds, "find"):
         counts = _count(plan)
     if sum(counts.values()):
-        with _timed(seconds, "merge"), snapshot_property(session, SNAPSHOT_FOLDED_BATCHES, ",".join(request.batch_ids)):
+        with timed(seconds, "merge"), snapshot_property(session, SNAPSHOT_FOLDED_BATCHES, ",".join(request.batch_ids)):
             _merge(session, plan, entity, state)
     snapshot_id = current_snapshot_id(session, state) if sum(counts.values()) else None
     result = FoldResult(
@@ -154,15 +151,6 @@ def _count(plan: DataFrame) -> dict[str, int]:
 
 def _count_moved(plan: DataFrame) -> int:
     return plan.where((f.col(newest.ACTION) == newest.NEWER) & (f.col(newest.HELD_DATE) != f.col("date"))).count()
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
-    begin = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[part] = round(time.monotonic() - begin, 3)
 
 
 if __name__ == "__main__":

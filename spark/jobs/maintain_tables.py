@@ -4,10 +4,6 @@
 Snapshots expire elsewhere (`slackwater/lake/run_maintenance`): they need no engine. Every part may be done twice.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pyspark.errors import PySparkException
 from pyspark.sql import Row, SparkSession
 
@@ -16,6 +12,7 @@ from slackwater.lake.maintenance import MaintainRequest, MaintainResult, TableKe
 from slackwater.settings import SparkSettings
 from slackwater.spark_runtime.failures import error_document, explain_failure
 from spark.tables import current_snapshot_id, require_format
+from spark.timing import timed
 
 TOMBSTONES_VIEW = "slackwater_buried"
 
@@ -34,16 +31,16 @@ def _keep(session: SparkSession, upkeep: TableUpkeep, *, is_dry: bool) -> TableK
         found["manifests_before"] = found["manifests_after"] = _manifests(session, upkeep.table)
         if not is_dry and current_snapshot_id(session, upkeep.table) is not None:
             if upkeep.tombstones_of:
-                with _timed(seconds, "tombstones"):
+                with timed(seconds, "tombstones"):
                     found["tombstones"] = delete_tombstones(session, upkeep)
             if upkeep.is_rewriting_manifests:
-                with _timed(seconds, "manifests"):
+                with timed(seconds, "manifests"):
                     _call(session, "rewrite_manifests", f"table => '{upkeep.table}'")
                 found["manifests_after"] = _manifests(session, upkeep.table)
             if upkeep.statistics_columns:
-                with _timed(seconds, "statistics"):
+                with timed(seconds, "statistics"):
                     found["has_new_statistics"] = compute_statistics(session, upkeep)
-        with _timed(seconds, "orphans"):
+        with timed(seconds, "orphans"):
             found["orphan_files"] = orphan_files(session, upkeep, is_dry=is_dry)
     except SlackwaterError as exc:
         error = error_document(exc)["error"]
@@ -93,15 +90,6 @@ def _call(session: SparkSession, procedure: str, arguments: str) -> list[Row]:
 
 def _manifests(session: SparkSession, table: str) -> int:
     return session.table(f"{table}.manifests").where("content = 0").count()
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
-    begin = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[part] = round(time.monotonic() - begin, 3)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from slackwater.cli import app
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.iceberg_history import added_files, snapshot_of
 from slackwater.clients.iceberg_snapshots import read_history
-from slackwater.clients.s3 import ObjectStore
 from slackwater.completeness.ledger_counts import count_ledger
 from slackwater.completeness.readers import count_lake
 from slackwater.errors import SparkMissing
@@ -21,7 +20,6 @@ from slackwater.lake.run_maintenance import maintain
 from slackwater.lake.verify import reopen_lost, verify
 from slackwater.ledger import purges
 from slackwater.ledger.model import BatchState
-from slackwater.ledger.store import Ledger
 from slackwater.naming import changelog_table
 from slackwater.testing.lake_bench import LakeBench, no_spark, now
 from slackwater.testing.landing_files import LandingFile
@@ -32,19 +30,6 @@ CHANGES, STATE = "changes.orders", "ecommerce.orders"
 TABLES = (CHANGES, STATE)
 LATER = timedelta(days=30)
 DAY = date(2010, 12, 1)
-
-
-@pytest.fixture(scope="module")
-def module_bench(module_sandbox):
-    sandbox = module_sandbox
-    with Ledger(sandbox.ledger.dsn) as ledger, closing(Lake(sandbox.lake, sandbox.s3)) as lake:
-        yield LakeBench(ledger, lake, ObjectStore(sandbox.s3), sandbox.landing)
-
-
-@pytest.fixture
-def bench(module_bench):
-    module_bench.start_anew()
-    return module_bench
 
 
 @pytest.fixture

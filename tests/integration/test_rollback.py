@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from slackwater.cli import app
 from slackwater.clients.iceberg import Lake
-from slackwater.clients.s3 import ObjectStore
 from slackwater.entities.model import load_entity, state_columns
 from slackwater.errors import CommitConflict, ConfigurationError, IllegalTransition, LeaseHeld, NotKnown
 from slackwater.lake.history import BatchDifference, KeyDifference
@@ -19,28 +18,13 @@ from slackwater.lake.rollback import create_branch, keeping_lake, remove_branch,
 from slackwater.lake.verify import verify
 from slackwater.ledger import folds
 from slackwater.ledger.model import BatchState
-from slackwater.ledger.store import Ledger
 from slackwater.naming import SNAPSHOT_FOLDED_BATCHES
-from slackwater.testing.lake_bench import LakeBench
 from slackwater.testing.landing_files import LandingFile
 
 pytestmark = pytest.mark.integration
 
 CHANGES, STATE = "changes.orders", "ecommerce.orders"
 AT = datetime.fromisoformat("2010-12-01 08:00")
-
-
-@pytest.fixture(scope="module")
-def module_bench(module_sandbox):
-    sandbox = module_sandbox
-    with Ledger(sandbox.ledger.dsn) as ledger, closing(Lake(sandbox.lake, sandbox.s3)) as lake:
-        yield LakeBench(ledger, lake, ObjectStore(sandbox.s3), sandbox.landing)
-
-
-@pytest.fixture
-def bench(module_bench):
-    module_bench.start_anew()
-    return module_bench
 
 
 @pytest.fixture
