@@ -22,9 +22,16 @@ SHOP_COLUMNS = {
 
 
 def start_upkeep(world: World) -> FlowRun:
-    """Have the upkeep's flow run now, whether or not it is worth it."""
+    """Have the upkeep's flow run now, whether or not it is worth it; a Prefect that is coming back is waited for."""
+    deadline = time.monotonic() + RUN_SECONDS
     with PrefectApi(world.systems.events) as api:
-        return api.start_run(DEPLOYMENT, {"force": True})
+        while True:
+            try:
+                return api.start_run(DEPLOYMENT, {"force": True})
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
 
 def wait_for_run(world: World, run: FlowRun) -> FlowRun:
