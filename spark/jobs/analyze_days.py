@@ -34,7 +34,7 @@ def run(session: SparkSession, request: AnalyticsRequest) -> AnalyticsResult:
     schema = result_schema(metrics)
     _ensure_table(session, schema)
     query = compile_spark(metrics, from_date=request.from_date, to_date=request.to_date)
-    rows = [_completed(row, metrics, schema) for row in session.sql(query.sql, args=dict(query.params)).collect()]
+    rows = [_completed(row, metrics, schema) for row in session.sql(query).collect()]
     within = _within(request.from_date, request.to_date)
     before = session.table(TABLE).where(within).count()
     session.createDataFrame(rows, schema).writeTo(TABLE).overwrite(within)
