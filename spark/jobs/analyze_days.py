@@ -79,7 +79,11 @@ def _within(from_date: date | None, to_date: date | None) -> Column:
 def _ensure_table(session: SparkSession, schema: StructType) -> None:
     session.sql(f"create namespace if not exists {ANALYTICS_NAMESPACE}")
     columns = ", ".join(f"{field.name} {field.dataType.simpleString()} not null" for field in schema.fields)
-    session.sql(f"create table if not exists {TABLE} ({columns}) using iceberg tblproperties ('format-version' = '2')")
+    # By day: an overwrite of some days cannot take rows out of a file that holds others too.
+    session.sql(
+        f"create table if not exists {TABLE} ({columns}) using iceberg partitioned by (date)"
+        " tblproperties ('format-version' = '2')"
+    )
     require_format(session, TABLE)
 
 
