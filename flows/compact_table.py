@@ -43,7 +43,7 @@ def compact_table(entity: str = "", force: bool = False) -> State[None]:
                     break
                 for one in fold_landed_batches(due, lease).done:
                     folded[one.entity] = folded.get(one.entity, 0) + len(one.batch_ids)
-            compacted = compact_tables(lease)
+            compacted = compact_tables(lease, entity)
         except SparkMissing as exc:
             return Completed(name="Skipped", message=f"Skipped: {exc}")
     told = [f"Folded {count} batches of {name}" for name, count in folded.items()]

@@ -14,7 +14,7 @@ from slackwater.lake.report import compaction_markdown
 from slackwater.lake.rewrite import RewriteJob, RewriteJobResult, require_good
 from slackwater.lake.run_compaction import CompactionReport, compact, plan_all
 from slackwater.ledger.model import WorkLease
-from slackwater.naming import EVENT_REWRITE_REJECTED, LAKE_RESOURCE
+from slackwater.naming import ENTITIES, EVENT_REWRITE_REJECTED, LAKE_RESOURCE
 from slackwater.settings import LakeSettings, ProjectSettings, SparkSettings
 from slackwater.warehouse.compaction_log import log_rows, write_log
 from tasks.connections import open_event_bus, open_lake, open_ledger, open_warehouse
@@ -22,13 +22,14 @@ from tasks.retrying import retried_task
 
 
 @retried_task()
-def compact_tables(lease: WorkLease) -> CompactionReport:
+def compact_tables(lease: WorkLease, entity: str = "") -> CompactionReport:
     """Rewrite the partitions that are worth it; every partition's decision is kept in OPS.COMPACTION_LOG.
 
     A second call finds the rewritten partitions as they should be.
 
     Args:
         lease: Of the lake.
+        entity: Only the tables of this entity; empty for all.
 
     Raises:
         RewriteRejected: A rewrite changed rows: main does not have them, and the message names the evidence.
@@ -36,7 +37,9 @@ def compact_tables(lease: WorkLease) -> CompactionReport:
     run_id = uuid4().hex[:16]
     lake, jobs = open_lake(), SparkJobs(SparkSettings(), ProjectSettings(), os.environ)
     with open_ledger() as ledger, ledger.renewing(lease) as check:
-        plans = plan_all(ledger, lake, LakeSettings(), now=datetime.now(UTC))
+        plans = plan_all(
+            ledger, lake, LakeSettings(), now=datetime.now(UTC), entities=(entity,) if entity else ENTITIES
+        )
 
         def run_spark(job: RewriteJob) -> RewriteJobResult:
             return jobs.run("rewrite_files", job, RewriteJobResult, check=check)

@@ -67,18 +67,21 @@ class CompactionReport:
         return tuple(one for one in self.results if one.is_bad)
 
 
-def plan_all(ledger: Ledger, lake: Lake, settings: LakeSettings, *, now: datetime) -> tuple[TablePlan, ...]:
-    """Decide on every partition of every table.
+def plan_all(
+    ledger: Ledger, lake: Lake, settings: LakeSettings, *, now: datetime, entities: Sequence[str] = ENTITIES
+) -> tuple[TablePlan, ...]:
+    """Decide on every partition of both tables of some entities.
 
     Args:
         ledger: Knows which days a batch is still found in by its files.
         lake: Its metadata tells sizes and ages.
         settings: Bound the size of a file.
         now: Timezone-aware.
+        entities: Whose tables.
     """
     plans = []
     for kind in TableKind:
-        for entity in ENTITIES:
+        for entity in entities:
             found = table_files(lake, kind.table(entity))
             with ledger.transaction() as connection:
                 claimed = folds.claimed_days(connection, entity)

@@ -10,6 +10,8 @@ Measurements (all by default):
   burst     1,000 small files at once (after december, on the same stack)
   bridge    a stream of events; memory with 100,000 objects waiting
   sweep     a landing bucket of 100,000 objects
+  compaction, fold, year, day
+            the lake: verified rewrites, folds into 1 M and 5 M rows, the year from nothing, a day of it all at once
 """
 
 import argparse
@@ -21,6 +23,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from bridge_speed import measure_bridge, measure_outstanding
 from december import measure_burst, measure_december
@@ -33,7 +38,8 @@ from sweep_speed import measure_sweep
 
 from slackwater.stack.programs import STORES
 
-NAMES = ("units", "ingest", "december", "burst", "bridge", "sweep")
+LAKE_NAMES = ("compaction", "fold", "year", "day")
+NAMES = ("units", "ingest", "december", "burst", "bridge", "sweep", *LAKE_NAMES)
 UNIT_MARKERS = "not slow and not spark and not integration and not e2e and not contract"
 BATCH_ROWS = 1_000_000
 BATCH_OBJECTS = 20
@@ -101,7 +107,19 @@ def measure(names: Sequence[str], *, say: Say) -> list[Figure]:
         with bench_stack(services=STORES) as stack:
             say(f"sweeps over {SWEPT_OBJECTS:,} objects ...")
             figures += sweep_figures(stack)
+    for name in names:
+        if name in LAKE_NAMES:
+            with bench_stack(services=STORES) as stack:
+                figures += lake_figures(name, stack, say=say)
     return figures
+
+
+def lake_figures(name: str, stack: BenchStack, *, say: Say) -> list[Figure]:
+    """Measure one part of the lake; Spark is imported only then."""
+    import lake
+
+    measured: list[Figure] = getattr(lake, f"{name}_figures")(stack, say=say)
+    return measured
 
 
 def bridge_figures(stack: BenchStack) -> list[Figure]:

@@ -32,6 +32,8 @@ def summary(results: Sequence[Played], *, seed: int) -> str:
             f"rows sent        {max((played.account.rows_sent for played in results), default=0):,}",
             f"rows lost        {max((played.account.rows_lost for played in results), default=0)}",
             f"rows doubled     {max((played.account.rows_doubled for played in results), default=0)}",
+            f"folds beside     {sum('fold' in played.seconds for played in results)}",
+            f"tables rewritten {max((played.account.rewrites for played in results), default=0)}",
             f"other problems   {sum(len(played.account.problems) for played in results)}",
         ]
     )
@@ -57,6 +59,8 @@ def as_json(results: Sequence[Played], *, seed: int) -> str:
             "faults_injected": sum(len(played.struck) for played in results),
             "rows_lost": max((played.account.rows_lost for played in results), default=0),
             "rows_doubled": max((played.account.rows_doubled for played in results), default=0),
+            "folds": sum("fold" in played.seconds for played in results),
+            "tables_rewritten": max((played.account.rewrites for played in results), default=0),
             "results": [
                 {
                     "number": played.schedule.number,

@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import date, timedelta
 
 import pytest
+from lake_engine import engine_of, remove_orphans
 from typer.testing import CliRunner
 
 from slackwater.cli import app
@@ -283,14 +284,7 @@ def spark_bench(bench, session):
 @pytest.fixture
 def run_spark(session):
     """Do Spark's part; files are as old as the store says, so the time of the orphans is never moved on."""
-    from spark.jobs import maintain_tables
-
-    def run(request):
-        limit = now() - timedelta(days=3)
-        tables = tuple(one.model_copy(update={"orphans_before": limit}) for one in request.tables)
-        return maintain_tables.run(session, request.model_copy(update={"tables": tables}))
-
-    return run
+    return engine_of(session).maintain
 
 
 def put_orphan(bench, table, name="left-behind.parquet"):
@@ -367,20 +361,11 @@ def test_only_files_no_snapshot_names_are_orphans_and_young_ones_are_left(spark_
     assert (young.error, young.orphan_files) == (None, ())
 
     keep(later=LATER)  # two snapshots expire: their manifest lists are orphans too
-    gone = remove_orphans_now(session, CHANGES)
+    gone = remove_orphans(session, CHANGES, now() + timedelta(minutes=1))
     assert orphan in gone
     assert all(address == orphan or "/metadata/" in address for address in gone)
     assert bench.positions() == [0, 1, 2, 10, 11, 12, 20, 21, 22]
     assert session.table(CHANGES).count() == 9
-
-
-def remove_orphans_now(session, table):
-    """Remove orphans of any age: the procedure refuses less than a day, the action does not."""
-    jvm = session._jvm
-    loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, f"lake.{table}")
-    action = jvm.org.apache.iceberg.spark.actions.SparkActions.get(session._jsparkSession).deleteOrphanFiles(loaded)
-    limit = jvm.System.currentTimeMillis() + 60_000
-    return set(action.olderThan(limit).usePrefixListing(True).execute().orphanFileLocations())
 
 
 @pytest.mark.spark

@@ -55,6 +55,8 @@ LEDGER_QUESTIONS = {
     "a message that could not be read": "select reason from ledger.rejected_message",
 }
 
+REWRITES = "select count(distinct run_id || table_name) from OPS.COMPACTION_LOG where outcome = 'rewritten'"
+
 LEASES = (
     "select 'batch ' || batch_id from ledger.batch where lease_owner is not null"
     " union all select work from ledger.work where lease_owner is not null"
@@ -80,12 +82,14 @@ class Account:
         rows_lost: Rows missing in the lake, in raw or in the speed layer; the worst store counts.
         rows_doubled: Rows that are in the lake or in raw more than once; the worst store counts.
         problems: Everything that is not as it must be, one sentence each; empty when all is well.
+        rewrites: Verified rewrites of a table the lake's upkeep made, since the beginning.
     """
 
     rows_sent: int
     rows_lost: int
     rows_doubled: int
     problems: tuple[str, ...]
+    rewrites: int = 0
 
 
 def take_account(world: World) -> Account:
@@ -105,7 +109,8 @@ def take_account(world: World) -> Account:
         problems += [f"{store}: {twice} rows twice"] if twice and store != "speed layer" else []
     problems += [*_ledger_problems(world, listed), *_warehouse_problems(world), *_number_problems(world)]
     problems += state_problems(world) if not unfolded(world) else []
-    return Account(sum(place.rows for place in sent.values()), lost, doubled, tuple(problems))
+    rewrites = int(str(world.warehouse(REWRITES)[0][0]))
+    return Account(sum(place.rows for place in sent.values()), lost, doubled, tuple(problems), rewrites)
 
 
 def sent_places(keys: Iterable[str]) -> dict[tuple[str, str], Place]:

@@ -22,12 +22,17 @@ SHOP_COLUMNS = {
 
 
 def start_upkeep(world: World) -> FlowRun:
-    """Have the upkeep's flow run now, whether or not it is worth it; a Prefect that is coming back is waited for."""
+    """Have the upkeep's flow run now, whether or not it is worth it."""
+    return start_run(world, DEPLOYMENT, {"force": True})
+
+
+def start_run(world: World, deployment: str, parameters: dict[str, object]) -> FlowRun:
+    """Have a flow run now; a Prefect that is coming back is waited for."""
     deadline = time.monotonic() + RUN_SECONDS
     with PrefectApi(world.systems.events) as api:
         while True:
             try:
-                return api.start_run(DEPLOYMENT, {"force": True})
+                return api.start_run(deployment, parameters)
             except StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise
