@@ -4,6 +4,7 @@ A command's module is imported when that command is called or described: togethe
 which takes longer than most commands do.
 """
 
+import gc
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ import typer
 import typer.core
 
 from slackwater.commands.context import adopt_stack_environment
+from slackwater.without_pandas import hide_pandas
 
 COMMANDS: Mapping[str, str] = {
     "stack": "stack:app",
@@ -32,6 +34,10 @@ COMMANDS: Mapping[str, str] = {
     "env": "environment:env",
 }
 """Commands in the order of the help: `module:name` below `slackwater.commands`; a name is a function or a group."""
+
+
+GC_THRESHOLD = (200_000, 20, 50)
+"""A command imports a few hundred modules and ends: looking for garbage meanwhile is a third of its time."""
 
 
 class ImportedCommands(Mapping[str, Any]):
@@ -84,6 +90,8 @@ def prepare() -> None:
 
 def main() -> None:
     """Run the command line."""
+    hide_pandas()
+    gc.set_threshold(*GC_THRESHOLD)
     app()
 
 

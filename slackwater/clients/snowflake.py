@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
+from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, cast
 
-import pyarrow as pa
-
 from slackwater.errors import CommitConflict, ConfigurationError, SlackwaterError, TerminalError, WarehouseUnavailable
 from slackwater.settings import WarehouseSettings
+from slackwater.without_pandas import hidden_pandas
 
 if TYPE_CHECKING:
     from snowflake.connector.errors import Error as DriverError
@@ -42,6 +42,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _SECRET = re.compile(r"(aws_key_id|aws_secret_key|aws_token|password)\s*=\s*'[^']*'", re.IGNORECASE)
 _DDL = re.compile(r"\s*(create|alter|drop|truncate|comment|undrop)\b", re.IGNORECASE)
 _LONGEST_STATEMENT_IN_MESSAGE = 600
+_DRIVER = "snowflake.connector"
 
 
 class _Column(Protocol):
@@ -59,7 +60,6 @@ class _Cursor(Protocol):
     def execute(self, command: str, params: Sequence[Scalar] | None = None) -> object: ...
     def fetchall(self) -> list[Row]: ...
     def fetchone(self) -> Row | None: ...
-    def fetch_arrow_all(self, force_return_table: bool = False) -> pa.Table: ...
     def close(self) -> object: ...
 
 
@@ -127,9 +127,7 @@ class Warehouse:
     def _session(self) -> _Connection:
         if self._connection is None:
             with _translated("login"):
-                from snowflake.connector import connect
-
-                opened = connect(**connection_arguments(self.settings, self._query_tag))
+                opened = import_driver().connect(**connection_arguments(self.settings, self._query_tag))
             self._connection = cast(_Connection, opened)
         return self._connection
 
@@ -168,10 +166,11 @@ class Warehouse:
         rows = self.query(sql, params)
         return rows[0][0] if rows else None
 
-    def fetch_arrow(self, sql: str, params: Sequence[Scalar] = ()) -> pa.Table:
-        """Run one statement and return its rows as an Arrow table, column names as Snowflake returns them."""
+    def select(self, sql: str, params: Sequence[Scalar] = ()) -> tuple[tuple[str, ...], list[Row]]:
+        """Run one statement and return the names of its columns, as Snowflake returns them, and its rows."""
         with self._executed(sql, params) as cursor:
-            return cursor.fetch_arrow_all(force_return_table=True)
+            names = tuple(column.name for column in cursor.description or ())
+            return names, [tuple(row) for row in cursor.fetchall()]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -259,11 +258,16 @@ def connection_arguments(settings: WarehouseSettings, query_tag: str) -> dict[st
     return arguments
 
 
-def _driver() -> ModuleType:
-    """Return the driver's errors; the driver is imported at the first statement, since it brings pandas: a second."""
-    from snowflake.connector import errors
+def import_driver() -> ModuleType:
+    """Import the driver, without the pandas it would bring."""
+    with hidden_pandas():
+        return import_module(_DRIVER)
 
-    return errors
+
+def _driver() -> ModuleType:
+    """Return the driver's errors; the driver is imported at the first statement."""
+    import_driver()
+    return import_module(f"{_DRIVER}.errors")
 
 
 def _bound(value: Scalar) -> Scalar:

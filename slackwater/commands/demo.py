@@ -114,12 +114,11 @@ def _reconcile(systems: Systems) -> FlowRun:
 def _print_results(systems: Systems, ledger: LedgerStatus, reconciliation: FlowRun, *, is_quiet: bool) -> bool:
     """Print the metrics and one line per check; return whether all is well."""
     _headline("Daily business metrics (marts.daily_business_metrics)")
-    from slackwater.clients.snowflake import Warehouse  # a second that no other command has to wait
+    from slackwater.clients.snowflake import Warehouse  # half a second that no other command has to wait
 
     with Warehouse(systems.warehouse, query_tag="slackwater demo") as warehouse:
-        table = warehouse.fetch_arrow(DAILY_METRICS)
-    names = [name.lower() for name in table.column_names]
-    print_rows(names, [tuple(row.values()) for row in table.to_pylist()])
+        names, rows = warehouse.select(DAILY_METRICS)
+    print_rows([name.lower() for name in names], rows)
     _headline("Checks")
     checks = _read_checks(systems.quality.reports_dir / "scans" / "latest.json")
     for check in checks:

@@ -58,7 +58,7 @@ def explain(
 
     systems = current_systems()
     with plain_errors(), Stores(systems) as stores:
-        stores.warm_up()
+        stores.warm_up(_ENTITIES.get(subject))
         story = _tell(stores, subject, name.strip())
     if as_document:
         print(json.dumps(as_json(story), indent=2))

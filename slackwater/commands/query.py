@@ -109,7 +109,8 @@ def _read_warehouse(systems: Systems, query: str) -> Answer:
     from slackwater.clients.snowflake import Warehouse
 
     with Warehouse(systems.warehouse, query_tag="slackwater sql") as warehouse:
-        return _from_arrow(warehouse.fetch_arrow(query))
+        names, rows = warehouse.select(query)
+    return Answer(names, tuple(rows))
 
 
 def _read_clickhouse(systems: Systems, query: str) -> Answer:

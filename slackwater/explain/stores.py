@@ -4,22 +4,25 @@ An explanation is wanted most when something is broken, so a store that is away 
 Drivers are imported when their store is asked.
 """
 
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Collection, Sequence
+from datetime import date
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from slackwater.clients.postgres import Connection, connect, translated
+from slackwater.clients.snowflake import import_driver
 from slackwater.errors import SlackwaterError
 from slackwater.explain.facts import Silent, Store
+from slackwater.explain.lake_process import LakeProcess
 from slackwater.ledger.store import Ledger
 from slackwater.stack.systems import Systems
 
 if TYPE_CHECKING:
     from slackwater.clients.clickhouse import SpeedStore
-    from slackwater.clients.iceberg import Lake
     from slackwater.clients.snowflake import Warehouse
+    from slackwater.explain.facts import ChangeRow
+    from slackwater.explain.work_facts import BatchFacts, SnapshotFacts
 
 T = TypeVar("T")
 
@@ -35,7 +38,7 @@ class Stores:
         self._systems = systems
         self._silent: dict[Store, str] = {}
         self._warehouse: Warehouse | None = None
-        self._lake: Lake | None = None
+        self._lake: LakeProcess | None = None
         self._speed: SpeedStore | None = None
         self._ledger = Ledger(systems.ledger.dsn, lease_seconds=systems.ledger.lease_seconds)
 
@@ -50,9 +53,14 @@ class Stores:
             if opened is not None:
                 opened.close()
 
-    def warm_up(self) -> None:
-        """Import the dearest driver beside the first questions, which mostly wait for their answers."""
-        Thread(target=import_module, args=("snowflake.connector",), daemon=True).start()
+    def warm_up(self, entity: str | None) -> None:
+        """Import the dear drivers beside the first questions, which mostly wait for their answers.
+
+        Args:
+            entity: Whose part of the lake is likely to be asked for.
+        """
+        self._lake = self._lake or LakeProcess(self._systems.lake, self._systems.s3, entity)
+        Thread(target=import_driver, daemon=True).start()
 
     @property
     def silent(self) -> Silent:
@@ -94,14 +102,26 @@ class Stores:
 
         return self._asked(Store.WAREHOUSE, ask)
 
-    def lake(self, question: "Callable[[Lake], T]") -> T | None:
-        """Ask the lake."""
+    def lake_snapshots(
+        self, entity: str, batches: "Sequence[BatchFacts]", *, with_files: Collection[str], day: date | None
+    ) -> "dict[str, SnapshotFacts] | None":
+        """Ask the lake which of its snapshots hold batches."""
+        found: dict[str, SnapshotFacts] | None = self._ask_lake(
+            "snapshots_of", entity=entity, batches=batches, with_files=tuple(with_files), day=day
+        )
+        return found
 
-        def ask() -> T:
-            from slackwater.clients.iceberg import Lake
+    def lake_versions(self, entity: str, key: int, batch_ids: Sequence[str]) -> "tuple[ChangeRow, ...] | None":
+        """Ask the lake for the rows of a key in some batches."""
+        found: tuple[ChangeRow, ...] | None = self._ask_lake(
+            "lake_versions", entity=entity, key=key, batch_ids=tuple(batch_ids)
+        )
+        return found
 
-            self._lake = self._lake or Lake(self._systems.lake, self._systems.s3)
-            return question(self._lake)
+    def _ask_lake(self, question: str, **arguments: object) -> Any:
+        def ask() -> Any:
+            self._lake = self._lake or LakeProcess(self._systems.lake, self._systems.s3, None)
+            return self._lake.ask(question, **arguments)
 
         return self._asked(Store.LAKE, ask)
 

@@ -37,7 +37,6 @@ def explain_key(stores: Stores, entity: str, key: int) -> Story:
     Raises:
         NotKnown: No store that answered has it.
     """
-    from slackwater.explain.read_lake import lake_versions
     from slackwater.explain.read_shop import shop_versions
     from slackwater.explain.read_speed import speed_versions
     from slackwater.explain.read_warehouse import raw_versions
@@ -46,7 +45,7 @@ def explain_key(stores: Stores, entity: str, key: int) -> Story:
     raw = stores.warehouse(lambda found: raw_versions(found, entity, key)) or ()
     speed = stores.speed(lambda found: speed_versions(found, entity, key)) or ()
     unloaded = stores.ledger(lambda found: ledger.landed_batches(found, entity)) or ()
-    lake = stores.lake(lambda found: lake_versions(found, entity, key, unloaded)) or () if unloaded else ()
+    lake = stores.lake_versions(entity, key, unloaded) or () if unloaded else ()
     versions = versions_of(raw=raw, lake=lake, speed=speed, shop=shop or ())
     if not versions:
         _not_known(stores, f"{entity} {key}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING
 
 from slackwater.explain import read_ledger as ledger
@@ -10,7 +9,7 @@ from slackwater.explain.stores import Stores
 from slackwater.explain.work_facts import BatchFacts, BatchTrail, RefreshFacts, RefreshTrail, SnapshotFacts
 
 if TYPE_CHECKING:
-    from slackwater.clients.iceberg import Lake
+    pass
 
 
 def read_trails(
@@ -62,13 +61,8 @@ def read_refresh_trails(stores: Stores, refreshes: Sequence[RefreshFacts]) -> tu
 def _snapshots(
     stores: Stores, batches: Sequence[BatchFacts], *, with_files: Collection[str], day: date | None
 ) -> dict[str, SnapshotFacts]:
-    from slackwater.explain.read_lake import snapshots_of
-
-    def of_entity(lake: "Lake", entity: str) -> dict[str, SnapshotFacts]:
-        mine = [batch for batch in batches if batch.entity == entity]
-        return snapshots_of(lake, entity, mine, with_files=with_files, day=day)
-
     found: dict[str, SnapshotFacts] = {}
     for entity in dict.fromkeys(batch.entity for batch in batches):
-        found |= stores.lake(partial(of_entity, entity=entity)) or {}
+        mine = [batch for batch in batches if batch.entity == entity]
+        found |= stores.lake_snapshots(entity, mine, with_files=with_files, day=day) or {}
     return found

@@ -55,19 +55,19 @@ class Sampler:
         """Return rows behind a failed dbt test, by the columns its query returns; empty when they do not tell."""
         if not test.compiled_sql or not test.table:
             return ()
-        found = self.warehouse.fetch_arrow(f"select * from (\n{test.compiled_sql}\n) as failing limit {self.limit}")
-        columns = {name.upper(): name for name in found.column_names}
+        names, rows = self.warehouse.select(f"select * from (\n{test.compiled_sql}\n) as failing limit {self.limit}")
+        columns = {name.upper(): place for place, name in enumerate(names)}
         if test.kind == "not_null" and test.column:
             return self._of_dataset(test.schema, test.table, f"{quote_identifier(test.column)} is null", ())
         value_column = GENERIC_TEST_COLUMNS.get(test.kind)
         if value_column in columns and test.column:
-            values = list(dict.fromkeys(found.column(columns[value_column]).to_pylist()))
+            values = list(dict.fromkeys(row[columns[value_column]] for row in rows))
             marks = ", ".join("?" for _ in values)
             return self._of_dataset(test.schema, test.table, f"{quote_identifier(test.column)} in ({marks})", values)
         key_column = columns.get(key_column_of(test.table))
         if key_column is None:
             return ()
-        keys = [str(key) for key in found.column(key_column).to_pylist()]
+        keys = [str(row[key_column]) for row in rows]
         entity = entity_of_dataset(test.table)
         return self.with_origin(entity, keys) if entity else tuple(FailingRow(key) for key in keys)
 

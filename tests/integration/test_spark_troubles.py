@@ -1,0 +1,99 @@
+"""What a Spark job says when its surroundings fail: real jobs as processes, a store in front of the store."""
+
+import resource
+from contextlib import closing, contextmanager
+
+import pytest
+from s3_proxy import proxied
+
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.s3 import ObjectStore
+from slackwater.clients.spark import SparkJobs
+from slackwater.errors import SparkOutOfMemory, StoreRejected, StoreUnavailable
+from slackwater.lake.fold import FoldJob, FoldJobResult, FoldRequest
+from slackwater.ledger.store import Ledger
+from slackwater.settings import ProjectSettings, SparkSettings
+from slackwater.testing.lake_bench import LakeBench
+from slackwater.testing.landing_files import LandingFile
+
+pytestmark = [pytest.mark.integration, pytest.mark.spark]
+
+ROWS = 40_000
+LONG_TEXT = "Unit 7, 12 Long Street, " * 40
+
+
+@pytest.fixture(scope="module")
+def batch(module_sandbox):
+    """A landed batch whose rows are wide; nothing has folded it."""
+    sandbox = module_sandbox
+    with Ledger(sandbox.ledger.dsn) as ledger, closing(Lake(sandbox.lake, sandbox.s3)) as lake:
+        bench = LakeBench(ledger, lake, ObjectStore(sandbox.s3), sandbox.landing)
+        file = LandingFile(count=ROWS, overrides={n: {"shipping_address": f"{n} {LONG_TEXT}"} for n in range(ROWS)})
+        [batch_id] = bench.land(file)
+        return FoldRequest(entity="orders", batch_ids=(batch_id,), dates=(), row_count=ROWS)
+
+
+@pytest.fixture
+def fold(module_sandbox, batch):
+    """Fold the batch in a process of its own; returns the answer of the one fold or raises what it failed with."""
+
+    def run(**environment):
+        spark = SparkSettings(work_dir=module_sandbox.profile.home / "spark")
+        environment = {**module_sandbox.env, "SLACKWATER_SPARK_WORK_DIR": str(spark.work_dir), **environment}
+        jobs = SparkJobs(spark, ProjectSettings(), {**_PATHS, **environment})
+        return jobs.run("fold_changes", FoldJob(folds=(batch,)), FoldJobResult)
+
+    return run
+
+
+def _paths():
+    import os
+
+    return {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
+
+
+_PATHS = _paths()
+
+
+def told(result):
+    [failed] = result.failed
+    return failed.error["kind"], failed.error["message"]
+
+
+@contextmanager
+def largest_file(size_bytes):
+    """Let no process started meanwhile write a file larger than so much: what a full disk looks like to one."""
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, kept[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+
+
+def test_a_store_that_refuses_is_named_with_what_to_check(fold, module_sandbox):
+    with proxied(module_sandbox.s3.endpoint_url, is_forbidden=lambda _, path: path.endswith(".parquet")) as endpoint:
+        kind, message = told(fold(SLACKWATER_S3_ENDPOINT_URL=endpoint))
+    assert kind == StoreRejected.__name__
+    assert message.startswith("the object store refused access; check SLACKWATER_S3_*")
+
+
+def test_too_little_memory_is_said_with_what_to_change(fold):
+    kind, message = told(fold(_JAVA_OPTIONS="-Xmx500m"))
+    assert kind == SparkOutOfMemory.__name__
+    assert "set SLACKWATER_SPARK_PROFILE to a greater one" in message
+
+
+def test_a_full_spill_folder_is_named(fold, module_sandbox):
+    with largest_file(2 * 2**20):
+        kind, message = told(fold())
+    assert kind == StoreUnavailable.__name__
+    assert str(module_sandbox.profile.home / "spark") in message
+    assert "SLACKWATER_SPARK_WORK_DIR" in message
+
+
+def test_a_slow_store_only_takes_longer_and_what_failed_before_left_nothing(fold, module_sandbox):
+    with proxied(module_sandbox.s3.endpoint_url, delay_seconds=0.15) as endpoint:
+        result = fold(SLACKWATER_S3_ENDPOINT_URL=endpoint)
+    [done] = result.done
+    assert (done.change_count, done.new_count, done.was_folded) == (ROWS, ROWS, ())
