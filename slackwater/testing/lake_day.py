@@ -1,8 +1,8 @@
 """Hours in the life of a lake, compressed: appends, folds, rewrites and upkeep at once, held to the source every hour.
 
 An hour lands some files of one table's history, some of them late, some told twice, while the lake is kept: folded
-every hour, compacted every second, its retention enforced every third. Ages are given, not waited for: what landed
-`KEPT_HOURS` ago counts as older than the greatest lateness, and states are readable for `READABLE_HOURS`.
+every hour, compacted and held to its retention every few. Ages are given, not waited for: what landed `kept_hours` ago
+counts as older than the greatest lateness, and states are readable for `readable_hours`.
 """
 
 import time
@@ -34,17 +34,39 @@ from slackwater.testing.lake_bench import LakeBench, now
 
 ENTITY = "orders"
 TABLES = (changelog_table(ENTITY), state_table(ENTITY))
-KEPT_HOURS, READABLE_HOURS = 8, 2
-COMPACTS_EVERY, MAINTAINS_EVERY = 2, 3
 LATE_SHARE, AGAIN_SHARE = 0.15, 0.1
 MOST_LATE_HOURS = 3
-KEYS, DAYS = 2_000, 12
+KEYS = 2_000
+CHANGES_PER_FILE = 60
 FIRST_DAY = datetime(2010, 12, 1, 8, 26)  # noqa: DTZ001 - every store holds UTC without a zone
 STATUSES = ("pending", "processing", "shipped", "delivered", "cancelled")
 GREAT_AGE_DAYS = 100
 
 Delivery = tuple[str, ChangeFile]
 """A file and the stream it comes by: a stream has source positions of its own."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much happens.
+
+    Attributes:
+        hours: How long it goes on.
+        files: New files per hour, of `CHANGES_PER_FILE` changes.
+        days: Rows were created on so many days: partitions of the state table.
+        kept_hours: What landed so long ago is purged from the changelog.
+        readable_hours: A state stays readable so long.
+        compacts_every: Hours between two compactions.
+        maintains_every: Hours between two enforcements of the retention.
+    """
+
+    hours: int = 24
+    files: int = 4
+    days: int = 12
+    kept_hours: int = 8
+    readable_hours: int = 2
+    compacts_every: int = 2
+    maintains_every: int = 3
 
 
 @dataclass(frozen=True)
@@ -91,7 +113,7 @@ class Hour:
 
 
 def simulate(
-    writer: LakeBench, keeper: LakeBench, engine: Engine, settings: LakeSettings, *, hours: int, files: int, seed: int
+    writer: LakeBench, keeper: LakeBench, engine: Engine, settings: LakeSettings, *, pace: Pace, seed: int
 ) -> Iterator[Hour]:
     """Live through some hours.
 
@@ -100,30 +122,31 @@ def simulate(
         keeper: Folds, rewrites and keeps the same tables from another thread; must have been given what folds.
         engine: Spark's part.
         settings: Retentions and file size.
-        hours: How many.
-        files: Files per hour, about 60 changes each.
+        pace: How much happens.
         seed: Of the history and of what is late.
 
     Yields:
         Every hour as it ends.
     """
-    history = make_history(seed, changes=hours * files * 60)
-    day = _Day(writer, keeper, engine, settings)
+    history = make_history(seed, pace)
+    day = _Day(writer, keeper, engine, settings, pace)
     with ThreadPoolExecutor(1) as threads:
-        for number, arriving in enumerate(deliveries(history, hours=hours, files=files, seed=seed)):
+        for number, arriving in enumerate(deliveries(history, pace, seed=seed)):
             yield day.live(number, arriving, threads)
 
 
-def make_history(seed: int, *, changes: int) -> History:
+def make_history(seed: int, pace: Pace) -> History:
     """Return a table's history: rows that come, change, move to other dates, take other keys and go."""
     draw = Random(seed)  # noqa: S311 - a simulation, no secret
+    changes = pace.hours * pace.files * CHANGES_PER_FILE
     transactions = [
-        Transaction(tuple(_statement(draw) for _ in range(draw.randint(1, 3)))) for _ in range(changes * 3 // 4)
+        Transaction(tuple(_statement(draw, pace.days) for _ in range(draw.randint(1, 3))))
+        for _ in range(changes * 3 // 4)
     ]
     return run(load_entity(ENTITY), transactions)
 
 
-def _statement(draw: Random) -> Statement:
+def _statement(draw: Random, days: int) -> Statement:
     key, kind = draw.randint(1, KEYS), draw.random()
     if kind < 0.1:
         return Delete(key)
@@ -131,7 +154,7 @@ def _statement(draw: Random) -> Statement:
         return Rekey(key, draw.randint(1, KEYS), withholds=True)
     if kind < 0.5:
         return Write(key, {"status": draw.choice(STATUSES)}, withholds=True)
-    at = FIRST_DAY + timedelta(days=draw.randrange(DAYS))
+    at = FIRST_DAY + timedelta(days=draw.randrange(days))
     values: Row = {
         "user_id": draw.randint(1, 500),
         "status": draw.choice(STATUSES),
@@ -143,10 +166,10 @@ def _statement(draw: Random) -> Statement:
     return Write(key, values, withholds=False)
 
 
-def deliveries(history: History, *, hours: int, files: int, seed: int) -> list[list[Delivery]]:
+def deliveries(history: History, pace: Pace, *, seed: int) -> list[list[Delivery]]:
     """Return the files that arrive in each hour: most in time, some hours late, some once more by another stream."""
     draw = Random(seed + 1)  # noqa: S311 - a simulation, no secret
-    count = hours * files
+    hours, count = pace.hours, pace.hours * pace.files
     total = len(history.changes)
     found: list[list[Delivery]] = [[] for _ in range(hours)]
     position = 0
@@ -169,6 +192,7 @@ class _Day:
     keeper: LakeBench
     engine: Engine
     settings: LakeSettings
+    pace: Pace
     arrived: list[tuple[ChangeFile, str]] = field(default_factory=list)
     landed: list[list[str]] = field(default_factory=list)
     begun: list[datetime] = field(default_factory=list)
@@ -197,9 +221,9 @@ class _Day:
 
     def _keep(self, number: int) -> None:
         self._fold()
-        if number % COMPACTS_EVERY == COMPACTS_EVERY - 1:
+        if (number + 1) % self.pace.compacts_every == 0:
             self._compact(number)
-        if number % MAINTAINS_EVERY == MAINTAINS_EVERY - 1:
+        if (number + 1) % self.pace.maintains_every == 0:
             self._maintain()
 
     def _fold(self) -> None:
@@ -223,11 +247,11 @@ class _Day:
 
         Iceberg refuses to look for orphans younger than a day; the engine's own removal takes any age.
         """
-        old = [batch_id for ids in self.landed[:-KEPT_HOURS] for batch_id in ids]
+        old = [batch_id for ids in self.landed[: -self.pace.kept_hours] for batch_id in ids]
         if old:
             self.keeper.publish(*old)
             self.keeper.age(GREAT_AGE_DAYS, *old)
-        readable_since = self.begun[max(0, len(self.begun) - 1 - READABLE_HOURS)]
+        readable_since = self.begun[max(0, len(self.begun) - 1 - self.pace.readable_hours)]
         moved_on = timedelta(days=self.settings.snapshot_retention_days) - (now() - readable_since)
         with self.keeper.keeping() as lease:
             report = maintain(

@@ -36,7 +36,7 @@ GOOD_DAYS, BAD_DAYS, BAD_FILES = 57, 3, 200
 GOOD_ROWS = 40_000
 """Of each of the two files of a good partition, which together are more than one file of the target size."""
 
-ROUNDS = 2
+ROUNDS = 1
 QUERIES = {
     "count": "select count(*) from {table}",
     "key look-up": "select * from {table} where id = 777",
@@ -58,7 +58,7 @@ class Compared:
 
     Attributes:
         parts: Wall seconds inside the verified one.
-        queries: Wall seconds before and after it, best of three.
+        queries: Wall seconds before and after it, the better of two.
     """
 
     kind: TableKind
@@ -206,7 +206,7 @@ def _query_seconds(session: SparkSession, query: str, table: str) -> float:
         session.sql(query.format(table=table)).collect()
         return time.monotonic() - begin
 
-    return min(once() for _ in range(3))
+    return min(once() for _ in range(2))
 
 
 def _timed(stack: BenchStack, work: Callable[[], None]) -> Cost:

@@ -17,14 +17,14 @@ from slackwater.lake.policy import TableKind
 from slackwater.ledger.store import Ledger
 from slackwater.stack import bootstrap
 from slackwater.testing.lake_bench import LakeBench
-from slackwater.testing.lake_day import Hour, simulate
+from slackwater.testing.lake_day import Hour, Pace, simulate
 from spark.job_main import session_of_environment
 from spark.jobs import fold_changes
 
 OVERHEAD_BUDGET_PCT = 40.0
 SIZES = (1_000_000, 5_000_000)
 UPSERT_UPTO = 1_000_000
-DAY_HOURS, FILES_PER_HOUR, SEED = 24, 6, 20101201
+PACE, SEED = Pace(hours=24, files=4), 20101201
 STORED_BUDGET = 12.0
 """Stored bytes per byte of the present snapshots: states of some hours are readable, and metadata is not small."""
 
@@ -107,9 +107,7 @@ def day_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
         fold = lambda request: fold_changes.run(session, request)  # noqa: E731
         keeper = LakeBench(keeping, kept, stack.store(), systems.landing, fold_with=fold)
         hours = []
-        for hour in simulate(
-            writer, keeper, engine_of(session), systems.lake, hours=DAY_HOURS, files=FILES_PER_HOUR, seed=SEED
-        ):
+        for hour in simulate(writer, keeper, engine_of(session), systems.lake, pace=PACE, seed=SEED):
             say(str(hour))
             hours.append(hour)
     say(chart(hours))
@@ -126,7 +124,7 @@ def _day_figures(hours: list[Hour]) -> list[Figure]:
         _figure("a day: hours that differ from the source", "", len(different), 0, note),
         _figure(
             "a day: most live files in its second half", "", max(one.live_files for one in late),
-            2 * max(one.live_files for one in early),
+            1.5 * max(one.live_files for one in early),
         ),
         _figure("a day: stored bytes per live byte, most", "x", most, STORED_BUDGET, stored),
     ]  # fmt: skip

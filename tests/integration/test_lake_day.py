@@ -9,12 +9,15 @@ from slackwater.clients.iceberg import Lake
 from slackwater.clients.s3 import ObjectStore
 from slackwater.ledger.store import Ledger
 from slackwater.testing.lake_bench import LakeBench
-from slackwater.testing.lake_day import KEPT_HOURS, simulate
+from slackwater.testing.lake_day import CHANGES_PER_FILE, Pace, simulate
 from spark.jobs import fold_changes
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
 
-HOURS, FILES, SEED = KEPT_HOURS + 4, 3, 20101201
+PACE = Pace(hours=6, files=3, days=5, kept_hours=2, readable_hours=1, compacts_every=2, maintains_every=2)
+SEED = 20101201
+MOST_GROWTH = 1.5
+"""Most files of the second half, as a multiple of the first half's: with every hour's files kept it would be 2."""
 
 
 def test_after_every_hour_the_tables_are_the_sources_and_what_is_stored_is_bounded(module_sandbox):
@@ -33,10 +36,14 @@ def test_after_every_hour_the_tables_are_the_sources_and_what_is_stored_is_bound
             sandbox.landing,
             fold_with=lambda request: fold_changes.run(session, request),
         )
-        hours = list(simulate(writer, keeper, engine_of(session), sandbox.lake, hours=HOURS, files=FILES, seed=SEED))
+        hours = list(simulate(writer, keeper, engine_of(session), sandbox.lake, pace=PACE, seed=SEED))
     for hour in hours:
         print(hour)
-    assert [(hour.number, hour.wrong_keys, hour.lost_changes) for hour in hours] == [(n, (), 0) for n in range(HOURS)]
-    assert hours[-1].changes > HOURS * FILES * 40
-    # Bounded: rows go on coming, and the last hours keep no more files than those before.
-    assert max(hour.live_files for hour in hours[-3:]) <= max(hour.live_files for hour in hours[:-3])
+    assert [(hour.number, hour.wrong_keys, hour.lost_changes) for hour in hours] == [
+        (number, (), 0) for number in range(PACE.hours)
+    ]
+    assert hours[-1].changes > PACE.hours * PACE.files * CHANGES_PER_FILE * 0.9
+    early, late = hours[: PACE.hours // 2], hours[PACE.hours // 2 :]
+    for files in ("live_files", "stored_files"):
+        most = [max(getattr(hour, files) for hour in half) for half in (early, late)]
+        assert most[1] <= MOST_GROWTH * most[0], f"{files}: {most}"
