@@ -29,7 +29,7 @@ _RULES: tuple[Rule, ...] = (
         ),
     ),
     (
-        r"No space left on device|Disk quota exceeded",
+        r"No space left on device|Disk quota exceeded|File too large",
         lambda text, spark: StoreUnavailable(
             f"the disk of {spark.work_dir} is full; free space or set SLACKWATER_SPARK_WORK_DIR ({text})"
         ),

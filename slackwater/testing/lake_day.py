@@ -42,6 +42,9 @@ FIRST_DAY = datetime(2010, 12, 1, 8, 26)  # noqa: DTZ001 - every store holds UTC
 STATUSES = ("pending", "processing", "shipped", "delivered", "cancelled")
 GREAT_AGE_DAYS = 100
 
+MOST_STORED_PER_LIVE = 12.0
+"""Bytes stored per byte of the present snapshots: the states of some hours are readable, and metadata is not small."""
+
 Delivery = tuple[str, ChangeFile]
 """A file and the stream it comes by: a stream has source positions of its own."""
 

@@ -5,18 +5,16 @@ asked for are replaced in one commit; a day without an order has no row, so one 
 """
 
 import time
-from datetime import date
 from decimal import Decimal
 
-from pyspark.sql import Column, Row, SparkSession
-from pyspark.sql import functions as f
+from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import DataType, DateType, DecimalType, LongType, StructField, StructType
 
 from slackwater.lake.analytics import AnalyticsRequest, AnalyticsResult
-from slackwater.naming import ANALYTICS_NAMESPACE, analytics_table
+from slackwater.naming import analytics_table
 from slackwater.reconciliation.compile import compile_spark
 from slackwater.reconciliation.metrics import Metrics, load_metrics
-from spark.tables import require_format
+from spark.analytics_tables import ensure_table, replace_rows, within_days
 
 TABLE = analytics_table("daily_business_metrics")
 MONEY_DIGITS = 18
@@ -32,12 +30,11 @@ def run(session: SparkSession, request: AnalyticsRequest) -> AnalyticsResult:
     begin = time.monotonic()
     metrics = load_metrics()
     schema = result_schema(metrics)
-    _ensure_table(session, schema)
+    ensure_table(session, TABLE, schema, partition="date")
     query = compile_spark(metrics, from_date=request.from_date, to_date=request.to_date)
     rows = [_completed(row, metrics, schema) for row in session.sql(query).collect()]
-    within = _within(request.from_date, request.to_date)
-    before = session.table(TABLE).where(within).count()
-    session.createDataFrame(rows, schema).writeTo(TABLE).overwrite(within)
+    within = within_days(request, "date")
+    before = replace_rows(session, TABLE, session.createDataFrame(rows, schema), within)
     return AnalyticsResult(
         table=TABLE, row_count=len(rows), deleted_count=before, seconds=round(time.monotonic() - begin, 3)
     )
@@ -65,26 +62,6 @@ def _completed(row: Row, metrics: Metrics, schema: StructType) -> tuple[object, 
         for field in schema.fields[1:]
     )
     return (row["day"], *typed)
-
-
-def _within(from_date: date | None, to_date: date | None) -> Column:
-    condition = f.lit(True)
-    if from_date is not None:
-        condition = condition & (f.col("date") >= f.lit(from_date))
-    if to_date is not None:
-        condition = condition & (f.col("date") <= f.lit(to_date))
-    return condition
-
-
-def _ensure_table(session: SparkSession, schema: StructType) -> None:
-    session.sql(f"create namespace if not exists {ANALYTICS_NAMESPACE}")
-    columns = ", ".join(f"{field.name} {field.dataType.simpleString()} not null" for field in schema.fields)
-    # By day: an overwrite of some days cannot take rows out of a file that holds others too.
-    session.sql(
-        f"create table if not exists {TABLE} ({columns}) using iceberg partitioned by (date)"
-        " tblproperties ('format-version' = '2')"
-    )
-    require_format(session, TABLE)
 
 
 if __name__ == "__main__":

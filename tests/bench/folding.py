@@ -179,7 +179,7 @@ def _write_anew(session: SparkSession) -> None:
     kept = session.table(STATE).join(f.broadcast(incoming.select("id")), "id", "left_anti")
     kept.unionByName(incoming.select(*kept.columns)).repartition("date").sortWithinPartitions("date", "id").writeTo(
         STATE
-    ).overwrite(f.lit(value=True))
+    ).overwrite(f.lit(True))
 
 
 def _upsert(lake: Lake) -> None:

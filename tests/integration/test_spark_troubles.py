@@ -1,5 +1,7 @@
 """What a Spark job says when its surroundings fail: real jobs as processes, a store in front of the store."""
 
+import os
+import random
 import resource
 from contextlib import closing, contextmanager
 
@@ -18,41 +20,45 @@ from slackwater.testing.landing_files import LandingFile
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
 
-ROWS = 40_000
-LONG_TEXT = "Unit 7, 12 Long Street, " * 40
+ROWS = 20_000
+TEXT_BYTES = 300
+"""Of random text in every row, so that what Spark writes to its disk is not small."""
+
+HUGE_TEXT_BYTES = 150_000_000
+"""Of one value: it can neither be split nor spilled."""
 
 
 @pytest.fixture(scope="module")
-def batch(module_sandbox):
-    """A landed batch whose rows are wide; nothing has folded it."""
+def bench(module_sandbox):
     sandbox = module_sandbox
     with Ledger(sandbox.ledger.dsn) as ledger, closing(Lake(sandbox.lake, sandbox.s3)) as lake:
-        bench = LakeBench(ledger, lake, ObjectStore(sandbox.s3), sandbox.landing)
-        file = LandingFile(count=ROWS, overrides={n: {"shipping_address": f"{n} {LONG_TEXT}"} for n in range(ROWS)})
-        [batch_id] = bench.land(file)
-        return FoldRequest(entity="orders", batch_ids=(batch_id,), dates=(), row_count=ROWS)
+        yield LakeBench(ledger, lake, ObjectStore(sandbox.s3), sandbox.landing)
+
+
+@pytest.fixture(scope="module")
+def batch(bench):
+    """A landed batch of wide rows; nothing has folded it."""
+    texts = {number: {"shipping_address": random.Random(number).randbytes(TEXT_BYTES).hex()} for number in range(ROWS)}
+    return request_of(bench, LandingFile(count=ROWS, overrides=texts))
+
+
+def request_of(bench, file):
+    [batch_id] = bench.land(file)
+    return FoldRequest(entity=file.entity, batch_ids=(batch_id,), dates=(), row_count=file.count)
 
 
 @pytest.fixture
-def fold(module_sandbox, batch):
-    """Fold the batch in a process of its own; returns the answer of the one fold or raises what it failed with."""
+def fold(module_sandbox):
+    """Fold a batch in a process of its own; returns what the job answered."""
 
-    def run(**environment):
+    def run(batch, **environment):
         spark = SparkSettings(work_dir=module_sandbox.profile.home / "spark")
         environment = {**module_sandbox.env, "SLACKWATER_SPARK_WORK_DIR": str(spark.work_dir), **environment}
-        jobs = SparkJobs(spark, ProjectSettings(), {**_PATHS, **environment})
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
+        jobs = SparkJobs(spark, ProjectSettings(), {**kept, **environment})
         return jobs.run("fold_changes", FoldJob(folds=(batch,)), FoldJobResult)
 
     return run
-
-
-def _paths():
-    import os
-
-    return {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
-
-
-_PATHS = _paths()
 
 
 def told(result):
@@ -71,29 +77,30 @@ def largest_file(size_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, kept)
 
 
-def test_a_store_that_refuses_is_named_with_what_to_check(fold, module_sandbox):
+def test_a_store_that_refuses_is_named_with_what_to_check(fold, batch, module_sandbox):
     with proxied(module_sandbox.s3.endpoint_url, is_forbidden=lambda _, path: path.endswith(".parquet")) as endpoint:
-        kind, message = told(fold(SLACKWATER_S3_ENDPOINT_URL=endpoint))
+        kind, message = told(fold(batch, SLACKWATER_S3_ENDPOINT_URL=endpoint))
     assert kind == StoreRejected.__name__
     assert message.startswith("the object store refused access; check SLACKWATER_S3_*")
 
 
-def test_too_little_memory_is_said_with_what_to_change(fold):
-    kind, message = told(fold(_JAVA_OPTIONS="-Xmx500m"))
+def test_too_little_memory_is_said_with_what_to_change(fold, bench):
+    huge = request_of(bench, LandingFile("products", count=1).with_row(0, description="x" * HUGE_TEXT_BYTES))
+    kind, message = told(fold(huge, _JAVA_OPTIONS="-Xmx500m"))
     assert kind == SparkOutOfMemory.__name__
     assert "set SLACKWATER_SPARK_PROFILE to a greater one" in message
 
 
-def test_a_full_spill_folder_is_named(fold, module_sandbox):
+def test_a_full_spill_folder_is_named(fold, batch, module_sandbox):
     with largest_file(2 * 2**20):
-        kind, message = told(fold())
+        kind, message = told(fold(batch))
     assert kind == StoreUnavailable.__name__
     assert str(module_sandbox.profile.home / "spark") in message
     assert "SLACKWATER_SPARK_WORK_DIR" in message
 
 
-def test_a_slow_store_only_takes_longer_and_what_failed_before_left_nothing(fold, module_sandbox):
+def test_a_slow_store_only_takes_longer_and_what_failed_before_left_nothing(fold, batch, module_sandbox):
     with proxied(module_sandbox.s3.endpoint_url, delay_seconds=0.15) as endpoint:
-        result = fold(SLACKWATER_S3_ENDPOINT_URL=endpoint)
+        result = fold(batch, SLACKWATER_S3_ENDPOINT_URL=endpoint)
     [done] = result.done
     assert (done.change_count, done.new_count, done.was_folded) == (ROWS, ROWS, ())
