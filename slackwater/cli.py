@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "completeness": "completeness:completeness",
     "batches": "batches:app",
     "quarantine": "quarantine:app",
+    "gate": "gate:app",
     "dlq": "dlq:app",
     "runs": "runs:app",
     "ledger": "ledger:app",

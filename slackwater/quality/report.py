@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from slackwater.quality.results import CheckResult, GateVerdict, Layer, Outcome
+from slackwater.quality.standing import check_document
 
 KEYS_IN_SUMMARY = 5
 
@@ -61,7 +62,7 @@ def json_report(verdict: GateVerdict) -> str:
         "checked_at": verdict.checked_at.isoformat(),
         "reasons": list(verdict.reasons),
         "counts": outcome_counts(verdict.checks),
-        "checks": [_check_document(check) for check in verdict.checks],
+        "checks": [check_document(check) for check in verdict.checks],
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -107,21 +108,3 @@ def outcome_counts(checks: Sequence[CheckResult]) -> Mapping[str, int]:
 
 def _bad_first(checks: Sequence[CheckResult]) -> list[CheckResult]:
     return sorted(checks, key=lambda c: (not c.is_rejecting, OUTCOME_ORDER.index(c.outcome), c.dataset, c.name))
-
-
-def _check_document(check: CheckResult) -> Mapping[str, object]:
-    return {
-        "name": check.name,
-        "layer": check.layer.value,
-        "dataset": check.dataset,
-        "column": check.column,
-        "outcome": check.outcome.value,
-        "severity": check.severity.value,
-        "is_rejecting": check.is_rejecting,
-        "measured": check.measured,
-        "threshold": check.threshold,
-        "message": check.message,
-        "failing_rows": [
-            {"key": row.key, "batch_id": row.batch_id, "file_name": row.file_name} for row in check.failing_rows
-        ],
-    }
