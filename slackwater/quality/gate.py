@@ -17,10 +17,11 @@ from slackwater.quality.acceptances import read_acceptances
 from slackwater.quality.contracts import CONTRACTS_DIR, Contract, Rule, load_contracts
 from slackwater.quality.dbt_results import DbtResult, read_dbt_results
 from slackwater.quality.failing_rows import Sampler, keys_of_marts, layer_of_schema
+from slackwater.quality.history import HISTORY_SCANS
 from slackwater.quality.report import write_reports
 from slackwater.quality.results import CheckResult, FailingRow, GateVerdict, Layer, Outcome, Severity
 from slackwater.quality.scanner import ContractScanner, ScannedCheck
-from slackwater.quality.stored import store_verdict
+from slackwater.quality.stored import read_scans, store_verdict
 from slackwater.quality.verdict import decide_verdict, with_acceptances
 from slackwater.settings import WarehouseSettings
 from slackwater.warehouse.marts import load_marts
@@ -86,7 +87,8 @@ def run_gate(
             report_json=scans / f"{refresh_id}.json",
         )
         store_verdict(warehouse, verdict)
-    write_reports(verdict)
+        history = read_scans(warehouse, limit=HISTORY_SCANS)
+    write_reports(verdict, history)
     return verdict
 
 

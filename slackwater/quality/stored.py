@@ -99,6 +99,23 @@ def read_scan(warehouse: Warehouse, refresh_id: str) -> StoredScan:
     return StoredScan(refresh_id, as_utc(rows[0][-1]), tuple(checks))
 
 
+def read_scans(warehouse: Warehouse, *, limit: int) -> tuple[StoredScan, ...]:
+    """Read the newest scans, newest first, without their failing rows and messages."""
+    accepted = {one.acceptance_id: one for one in read_acceptances(warehouse)}
+    rows = warehouse.query(
+        "select refresh_id, checked_at, check_name, layer, dataset, column_name, outcome, severity, measured,"
+        " threshold, '', owner, '', acceptance_id from OPS.CHECK_RESULTS where refresh_id in (select refresh_id from"
+        " (select refresh_id, max(checked_at) as judged_at from OPS.CHECK_RESULTS group by refresh_id"
+        f" order by judged_at desc, refresh_id limit {int(limit)}) as newest)"
+        " order by checked_at desc, refresh_id, dataset, check_name"
+    )
+    scans: dict[str, tuple[datetime, list[CheckResult]]] = {}
+    for refresh_id, checked_at, *stored, acceptance_id in rows:
+        _, checks = scans.setdefault(str(refresh_id), (as_utc(checked_at), []))
+        checks.append(replace(_check(stored, ()), acceptance=accepted.get(str(acceptance_id))))
+    return tuple(StoredScan(refresh_id, at, tuple(checks)) for refresh_id, (at, checks) in scans.items())
+
+
 def as_utc(value: Scalar) -> datetime:
     """Return a time of the warehouse, which keeps UTC without a zone."""
     if not isinstance(value, datetime):
