@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "gate": "gate:app",
     "dlq": "dlq:app",
     "runs": "runs:app",
+    "alerts": "alerts:app",
     "ledger": "ledger:app",
     "lake": "lake:app",
     "schema": "schema:app",

@@ -65,3 +65,8 @@ def open_deeds(warehouse: Warehouse, kind: str) -> Iterable[Deed]:
         detail = {str(key): str(value) for key, value in json.loads(str(text)).items()}
         if detail.pop("state", None) == _BEGUN:
             yield Deed(kind, str(name), detail)
+
+
+def is_applied(detail: str) -> bool:
+    """Say whether a row's detail tells of a deed that is done."""
+    return bool(json.loads(detail).get("state") == _APPLIED)

@@ -87,6 +87,9 @@ OPS_TABLES: tuple[str, ...] = (
         delete_count number(38,0) not null, input_count number(38,0) not null, rewrite_bytes number(38,0) not null,
         score number(38,3) not null, files_after number(38,0), deletes_after number(38,0), bytes_after number(38,0),
         evidence_tag varchar, logged_at timestamp_ntz(6) not null)""",
+    # One row per trouble that was announced as an event.
+    """create table if not exists OPS.ANNOUNCEMENT (
+        announcement_key varchar not null, announced_at timestamp_ntz(6) not null)""",
     # One row per deed; detail is JSON, its `state` is begun or applied.
     AUDIT_LOG_DDL,
 )
