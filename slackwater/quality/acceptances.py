@@ -3,9 +3,9 @@
 What may be decided is `verdict.plan_acceptance`; whether a decision counts is `verdict.with_acceptances`.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 
-from slackwater.clients.snowflake import Row, Warehouse
+from slackwater.clients.snowflake import Row, Warehouse, as_utc
 from slackwater.errors import TerminalError
 from slackwater.quality.results import Acceptance
 
@@ -35,10 +35,8 @@ def read_acceptances(warehouse: Warehouse) -> tuple[Acceptance, ...]:
 
 def _acceptance(row: Row) -> Acceptance:
     *texts, accepted_at, expires_on = row
-    if not isinstance(accepted_at, datetime) or not isinstance(expires_on, date):
-        raise TerminalError(
-            f"OPS.CHECK_ACCEPTANCE holds {accepted_at!r} and {expires_on!r}, expected a time and a date"
-        )
+    if not isinstance(expires_on, date):
+        raise TerminalError(f"OPS.CHECK_ACCEPTANCE holds {expires_on!r}, expected a date")
     acceptance_id, dataset, check_name, refresh_id, measured, reason, accepted_by = map(str, texts)
     return Acceptance(
         acceptance_id=acceptance_id,
@@ -48,6 +46,6 @@ def _acceptance(row: Row) -> Acceptance:
         measured=measured,
         reason=reason,
         accepted_by=accepted_by,
-        accepted_at=accepted_at.replace(tzinfo=UTC),
+        accepted_at=as_utc(accepted_at),
         expires_on=expires_on,
     )

@@ -6,10 +6,9 @@ how well the system keeps up.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from slackwater.clients.snowflake import Warehouse
-from slackwater.quality.stored import as_utc
+from slackwater.clients.snowflake import Warehouse, as_utc
 from slackwater.warehouse.refresh import published_bounds
 
 
@@ -81,4 +80,4 @@ def _loaded_at(
         f"select {aggregate}(loaded_at) from OPS.LOAD_HISTORY where entity = ? and load_seq {comparison} ?",
         (entity, bounds.get(entity, 0)),
     )
-    return None if found is None else as_utc(found).astimezone(UTC)
+    return None if found is None else as_utc(found)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from slackwater.clients.snowflake import Row, Scalar, Warehouse
-from slackwater.errors import NotKnown, TerminalError
+from slackwater.clients.snowflake import Row, Scalar, Warehouse, as_utc
+from slackwater.errors import NotKnown
 from slackwater.quality.acceptances import read_acceptances
 from slackwater.quality.results import CheckResult, FailingRow, GateVerdict, Layer, Outcome, Severity
 
@@ -114,13 +114,6 @@ def read_scans(warehouse: Warehouse, *, limit: int) -> tuple[StoredScan, ...]:
         _, checks = scans.setdefault(str(refresh_id), (as_utc(checked_at), []))
         checks.append(replace(_check(stored, ()), acceptance=accepted.get(str(acceptance_id))))
     return tuple(StoredScan(refresh_id, at, tuple(checks)) for refresh_id, (at, checks) in scans.items())
-
-
-def as_utc(value: Scalar) -> datetime:
-    """Return a time of the warehouse, which keeps UTC without a zone."""
-    if not isinstance(value, datetime):
-        raise TerminalError(f"{value!r} came back from the warehouse, expected a time")
-    return value.replace(tzinfo=UTC)
 
 
 def _check(stored: Sequence[Scalar], rows: tuple[FailingRow, ...]) -> CheckResult:

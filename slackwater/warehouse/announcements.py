@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from slackwater.clients.snowflake import Warehouse
-from slackwater.quality.stored import as_utc
+from slackwater.clients.snowflake import Warehouse, as_utc
 from slackwater.warehouse.audit import SCHEMA_CHANGE, is_applied
 
 LOOK_BACK = timedelta(days=7)
