@@ -59,9 +59,9 @@ def find_judged_refresh(warehouse: Warehouse, beginning: str = "") -> str:
     rows = warehouse.query(
         "select started.refresh_id from OPS.REFRESH as started"
         " inner join (select distinct refresh_id from OPS.CHECK_RESULTS) as judged"
-        " on judged.refresh_id = started.refresh_id where substr(started.refresh_id, 1, ?) = ?"
+        " on judged.refresh_id = started.refresh_id where startswith(started.refresh_id, ?)"
         " order by started.refresh_seq desc limit 2",
-        (len(beginning), beginning),
+        (beginning,),
     )
     if not rows:
         raise NotKnown(f"the gate has judged no refresh {beginning}".rstrip())
