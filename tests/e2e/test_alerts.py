@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from slackwater.alerts import apply_alerts, load_alerts
 from slackwater.clients.events import EventBus
 from slackwater.clients.prefect_api import PrefectApi
+from slackwater.clients.snowflake import Warehouse
 from slackwater.naming import (
     EVENT_GATE_FAILED,
     EVENT_MARTS_STALE,
@@ -27,11 +28,13 @@ from slackwater.settings import AlertSettings, EventSettings
 from slackwater.stack.environment import full_environment
 from slackwater.stack.profile import Profile
 from slackwater.stack.systems import Systems
+from slackwater.warehouse import audit
 
 pytestmark = pytest.mark.e2e
 
 ARRIVAL_SECONDS = 60
 SILENCE_SECONDS = 8
+RUN_SECONDS = 120
 
 CASES = {
     "slackwater-gate-failed": (
@@ -81,15 +84,15 @@ class Receiver:
         self._thread.join()
         self._server.server_close()
 
-    def wait_for(self, marker: str, seconds: float) -> dict[str, Any] | None:
-        """Return the post about the test's own event; others are of the system's life."""
+    def wait_for(self, value: str, seconds: float, *, name: str = "marker") -> dict[str, Any] | None:
+        """Return the post whose payload has the test's own value; others are of the system's life."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
                 post = self.posts.get(timeout=left)
             except queue.Empty:
                 return None
-            if post["payload"].get("marker") == marker:
+            if post["payload"].get(name) == value:
                 return post
         return None
 
@@ -149,3 +152,26 @@ def test_applying_again_leaves_one_automation_of_each_name(events: EventSettings
     marker = _sent(events, "slackwater-mart-stale")
     assert receiver.wait_for(marker, ARRIVAL_SECONDS) is not None
     assert receiver.wait_for(marker, SILENCE_SECONDS) is None  # a second automation would post it twice
+
+
+def test_watch_announces_a_schema_change_and_reports_fresh_marts(
+    events: EventSettings, live_stack: Profile, receiver: Receiver
+) -> None:
+    table = f"RAW.ALERTS_{uuid4().hex}"
+    deed = audit.Deed(audit.SCHEMA_CHANGE, table, {"step": "add", "to": "varchar"})
+    with Warehouse(Systems.from_environment(full_environment(live_stack)).warehouse) as warehouse:
+        audit.begin(warehouse, deed, actor="cli:ada")
+        audit.finish(warehouse, deed)
+
+    with PrefectApi(events) as api:
+        run = api.start_run("watch-marts/quarter-hourly", {})
+        deadline = time.monotonic() + RUN_SECONDS
+        while not run.is_finished and time.monotonic() < deadline:
+            time.sleep(1)
+            run = api.flow_run(run.id)
+
+    assert run.state_type == "COMPLETED", run.state_message
+    assert "The marts are fresh" in run.state_message
+    post = receiver.wait_for(table, ARRIVAL_SECONDS, name="object")
+    assert post is not None
+    assert (post["alert"], post["payload"]["actor"]) == ("slackwater-schema-changed", "cli:ada")
