@@ -109,6 +109,10 @@ class GateFailed(TerminalError):
     """The gate rejected a refresh; marts are untouched."""
 
 
+class AcceptanceRefused(TerminalError):
+    """A failing check cannot be accepted like this: it does not reject, the day is over, or no reason is given."""
+
+
 class ReconciliationFailed(TerminalError):
     """Two stores differ at the frontier."""
 

@@ -15,6 +15,8 @@ EVENT_BATCH_LANDED = "slackwater.batch.landed"
 EVENT_REFRESH_DUE = "slackwater.refresh.due"
 EVENT_GATE_FAILED = "slackwater.gate.failed"
 EVENT_MARTS_PUBLISHED = "slackwater.marts.published"
+EVENT_MARTS_STALE = "slackwater.marts.stale"
+EVENT_SCHEMA_CHANGED = "slackwater.schema.changed"
 EVENT_LAKE_DUE = "slackwater.lake.due"
 EVENT_REWRITE_REJECTED = "slackwater.rewrite.rejected"
 EVENT_RECONCILIATION_FAILED = "slackwater.reconciliation.failed"
@@ -25,6 +27,8 @@ EVENTS: tuple[str, ...] = (
     EVENT_REFRESH_DUE,
     EVENT_GATE_FAILED,
     EVENT_MARTS_PUBLISHED,
+    EVENT_MARTS_STALE,
+    EVENT_SCHEMA_CHANGED,
     EVENT_LAKE_DUE,
     EVENT_REWRITE_REJECTED,
     EVENT_RECONCILIATION_FAILED,
@@ -67,6 +71,11 @@ def entity_resource(entity: str) -> str:
 def mart_set_resource(mart_set: str = MART_SET) -> str:
     """Return the Prefect resource id of a mart set."""
     return f"slackwater.marts.{mart_set}"
+
+
+def table_resource(table: str) -> str:
+    """Return the Prefect resource id of a table in any store."""
+    return f"slackwater.table.{table.lower()}"
 
 
 LAKE_RESOURCE = "slackwater.lake.tables"

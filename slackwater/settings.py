@@ -251,9 +251,24 @@ class QualitySettings(BaseSettings):
     """The gate and its reports."""
 
     model_config = _config("QUALITY")
-    reports_dir: Path = Field(Path(".slackwater/reports"), description="Folder of the HTML and JSON reports.")
+    reports_dir: Path = Field(Path(".slackwater/reports"), description="Folder of the reports.")
+    reports_url: str = Field(
+        "", pattern="^(https?://.*)?$", description="Address the folder is served at, for links; empty: links to files."
+    )
     dbt_target_dir: Path = Field(Path(".slackwater/dbt"), description="Folder of dbt's compiled output and logs.")
+    mart_stale_minutes: int = Field(
+        1_440, ge=1, description="Marts are stale when their newest load is older; an alert, never a verdict."
+    )
     orphan_grace_minutes: int = Field(60, ge=0, description="A row whose parent is missing is in flight this long.")
+
+
+class AlertSettings(BaseSettings):
+    """Where alerts go (`deployments/alerts.yml`)."""
+
+    model_config = _config("ALERTS")
+    webhook_url: SecretStr | None = Field(
+        None, description="Address that alerts are posted to as JSON; empty: no alert leaves Prefect."
+    )
 
 
 class RunSettings(BaseSettings):

@@ -79,7 +79,9 @@ def memory_settings(memory: SparkMemory, *, is_local: bool) -> dict[str, str]:
     settings = {
         "spark.driver.memory": f"{memory.driver.heap_mib}m",
         "spark.driver.memoryOverhead": f"{memory.driver.overhead_mib}m",
-        "spark.driver.defaultJavaOptions": "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=128m",
+        "spark.driver.defaultJavaOptions": (
+            "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=128m -XX:+ExitOnOutOfMemoryError"
+        ),
     }
     if is_local or memory.executor is None:
         return settings

@@ -3,9 +3,15 @@
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
+from slackwater.entities.casting import SCHEMA_CHANGE_REASON
 from slackwater.lake.append import AppendResult, append_claimed
 from slackwater.ledger.model import BatchLease
-from slackwater.naming import EVENT_BATCH_LANDED, EVENT_OBJECT_QUARANTINED, entity_resource
+from slackwater.naming import (
+    EVENT_BATCH_LANDED,
+    EVENT_OBJECT_QUARANTINED,
+    EVENT_SCHEMA_CHANGED,
+    entity_resource,
+)
 from slackwater.settings import LandingSettings
 from tasks.connections import open_event_bus, open_lake, open_ledger, open_object_store
 from tasks.retrying import retried_task
@@ -48,6 +54,10 @@ def announce_append(result: AppendResult) -> None:
             named = {"object_id": item.object_id, "key": item.key, "reason": item.reason, "batch_id": result.batch_id}
             event_id = f"{EVENT_OBJECT_QUARANTINED}:{result.batch_id}:{item.object_id}"
             bus.emit(EVENT_OBJECT_QUARANTINED, resource, named, event_id=event_id)
+            if item.reason == SCHEMA_CHANGE_REASON:
+                what = "a file has columns that are not declared; it waits in quarantine"
+                told = {"object": item.key, "what": what, "actor": "source"}
+                bus.emit(EVENT_SCHEMA_CHANGED, resource, told, event_id=f"{EVENT_SCHEMA_CHANGED}:{item.object_id}")
 
 
 def append_markdown(result: AppendResult) -> str:

@@ -13,6 +13,7 @@ from prefect import get_run_logger, task
 from slackwater.errors import TerminalError
 from slackwater.ledger.builds import note_build
 from slackwater.settings import ProjectSettings, QualitySettings
+from slackwater.warehouse.build_audit import record_build
 from slackwater.warehouse.dbt_cli import (
     RUN_RESULTS,
     NodeOutcome,
@@ -22,6 +23,7 @@ from slackwater.warehouse.dbt_cli import (
     run_arguments,
 )
 from slackwater.warehouse.refresh import dbt_vars, read_refresh
+from tasks.batch_claims import current_actor
 from tasks.connections import open_ledger, open_warehouse
 
 DONE_WELL = {NodeOutcome.PASSED, NodeOutcome.WARNED}
@@ -34,15 +36,26 @@ def results_path(refresh_id: str, command: str) -> Path:
 
 @task
 def run_dbt_models(refresh_id: str) -> None:
-    """Build every model of the refresh and tell the ledger which invocation of dbt did.
+    """Build every model of the refresh; tell the ledger which invocation of dbt did, and the audit what it did.
 
     Raises:
         TerminalError: A model failed; the message names it.
     """
-    failed = _invoke(refresh_id, run_arguments(_variables(refresh_id), target_dir=_target_dir()))
-    invocation = read_invocation(results_path(refresh_id, "run"))
+    variables = _variables(refresh_id)
+    failed = _invoke(refresh_id, run_arguments(variables, target_dir=_target_dir()))
+    results = results_path(refresh_id, "run")
+    invocation = read_invocation(results)
     with open_ledger() as ledger, ledger.transaction() as connection:
         note_build(connection, refresh_id, invocation_id=invocation.invocation_id, built_at=invocation.ended_at)
+    with open_warehouse(f"refresh:{refresh_id}") as warehouse:
+        record_build(
+            warehouse,
+            read_run_results(results),
+            refresh_id=refresh_id,
+            invocation_id=invocation.invocation_id,
+            variables=variables,
+            actor=current_actor(),
+        )
     if failed:
         raise TerminalError(f"refresh {refresh_id}: dbt could not build {', '.join(failed)}; see the flow run's log")
 

@@ -1,4 +1,4 @@
-"""Prefect's REST API as the stack and the CLI use it: work pools, limits, deployments, runs.
+"""Prefect's REST API as the stack and the CLI use it: work pools, limits, deployments, runs, alerts.
 
 Plain HTTP, because nothing under `slackwater/` imports Prefect's package. Events go through `events.py`; what the run
 reconciler asks is in `prefect_runs.py`.
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from pydantic import SecretStr
 
 from slackwater.errors import ConfigurationError, StoreRejected, StoreUnavailable
 from slackwater.settings import EventSettings
@@ -74,6 +75,43 @@ class PrefectApi:
             self._request("POST", "v2/concurrency_limits/", {"name": name, "limit": limit, "active": True})
         else:
             self._request("PATCH", path, {"limit": limit, "active": True})
+
+    def ensure_webhook(self, name: str, url: SecretStr) -> str:
+        """Create the webhook block or bring its address in line; return its id. Prefect keeps the address encrypted."""
+        block_type = self._request("GET", "block_types/slug/webhook", None, tolerated=(_HTTP_NOT_FOUND,))
+        if block_type is None:
+            self._request("POST", "block_types/install_system_block_types", {})
+            block_type = self._request("GET", "block_types/slug/webhook", None)
+        data = {"url": url.get_secret_value(), "method": "POST", "headers": {"Content-Type": "application/json"}}
+        held = self._request(
+            "GET", f"block_types/slug/webhook/block_documents/name/{name}", None, tolerated=(_HTTP_NOT_FOUND,)
+        )
+        if held is not None:
+            self._request("PATCH", f"block_documents/{held['id']}", {"data": data})
+            return str(held["id"])
+        kind = {"block_schemas": {"block_type_id": {"any_": [block_type["id"]]}}}
+        (newest, *_) = self._request("POST", "block_schemas/filter", kind)
+        body = {"name": name, "data": data, "block_type_id": block_type["id"], "block_schema_id": newest["id"]}
+        return str(self._request("POST", "block_documents/", body)["id"])
+
+    def ensure_automation(self, automation: Mapping[str, object]) -> None:
+        """Create an automation or replace the one of its name."""
+        held = self._automations(str(automation["name"]))
+        if held:
+            self._request("PUT", f"automations/{held[0]['id']}", automation)
+        else:
+            self._request("POST", "automations/", automation)
+
+    def disable_automation(self, name: str) -> None:
+        """Switch an automation off; one that is not there stays so."""
+        for held in self._automations(name):
+            self._request("PATCH", f"automations/{held['id']}", {"enabled": False})
+
+    def _automations(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._request(
+            "POST", "automations/filter", {"automations": {"name": {"any_": [name]}}}
+        )
+        return found
 
     def count_deployments(self) -> int:
         """Return how many deployments the server knows."""

@@ -8,7 +8,7 @@ statement means belongs to `slackwater/warehouse`; this module knows the driver 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib import import_module
 from types import ModuleType, TracebackType
@@ -90,6 +90,13 @@ def quote_identifier(name: str) -> str:
 def quote_text(value: str) -> str:
     """Return a string literal, for the few places (COPY file lists, stage options) that take no bound parameter."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def as_utc(value: Scalar) -> datetime:
+    """Return a time of the warehouse, which keeps UTC without a zone."""
+    if not isinstance(value, datetime):
+        raise TerminalError(f"{value!r} came back from the warehouse, expected a time")
+    return value.replace(tzinfo=UTC)
 
 
 class Warehouse:

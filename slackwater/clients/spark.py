@@ -113,7 +113,9 @@ def _end_of(log: Path) -> str:
     told = [line for line in lines if line.strip() and not line.lstrip().startswith("at ")]
     if not told:
         raise StoreRejected(f"the job ended without a word; see {log}")
-    return " ".join(told[-_TOLD_LINES:])
+    # A JVM without memory cannot say so at the end any more: what follows are errors of talking to it.
+    causes = [line for line in told[:-_TOLD_LINES] if "OutOfMemoryError" in line]
+    return " ".join([*causes[:1], *told[-_TOLD_LINES:]])
 
 
 def _forget_old(folder: Path) -> None:

@@ -20,6 +20,9 @@ from slackwater.errors import MalformedObject, SchemaDrift
 IGNORED_COLUMNS = frozenset({"__deleted"})
 """Read and dropped: `__op` says the same."""
 
+SCHEMA_CHANGE_REASON = "schema_change"
+"""Reason of a file whose columns are not those that are declared."""
+
 EARLIEST_US = -2_208_988_800_000_000  # 1900-01-01, the first day every store can hold
 LATEST_US = 10_413_792_000_000_000  # 2300-01-01, the first day ClickHouse cannot hold
 

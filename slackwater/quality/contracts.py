@@ -1,11 +1,11 @@
 """The contract files in `soda/contracts`: which there are, what severity each check has, which rows would break it.
 
-The verifier reads the same files for itself; this module reads only what the gate adds: severity and the condition
-that finds the failing rows. No SQL is run here.
+The verifier reads the same files for itself; this module reads only what the gate adds: severity, owner, remedy and
+what finds the failing rows. No SQL is run here.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -28,11 +28,17 @@ class Rule:
     Attributes:
         severity: What a failure does to the refresh.
         failing_condition: SQL condition that is true for the rows that break the rule; empty when the check is about
-            the dataset as a whole and no single row breaks it.
+            the dataset as a whole and no single row breaks it, or when `failing_query` finds them.
+        failing_query: Query of the rows that break the rule, with the dataset's key; empty when a condition does.
+        owner: Who acts on a failure; empty when the file does not say.
+        remedy: What they do; likewise.
     """
 
     severity: Severity
     failing_condition: str
+    failing_query: str = ""
+    owner: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,18 @@ class _Threshold(BaseModel):
     level: str = "fail"
 
 
+class _Attributes(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    owner: str = ""
+    remedy: str = ""
+
+
 class _Check(BaseModel):
     model_config = ConfigDict(extra="ignore")
     qualifier: str | None = None
     expression: str = ""
+    query: str = ""
+    attributes: _Attributes = _Attributes()
     threshold: _Threshold = _Threshold()
 
 
@@ -86,6 +100,7 @@ class _ContractFile(BaseModel):
     dataset: str = Field(pattern=r"^[^/]+/[^/]+/[^/]+/[^/]+$")
     filter: str = ""
     variables: dict[str, object] = {}
+    check_attributes: _Attributes = _Attributes()
     columns: list[_Column]
     checks: list[dict[str, _Check]]
 
@@ -110,7 +125,7 @@ def load_contracts(folder: Path = CONTRACTS_DIR) -> tuple[Contract, ...]:
 
 def entity_of_dataset(table: str) -> str:
     """Return the entity whose keys a raw, base or staging table holds, empty for any other table."""
-    name = table.upper().removeprefix(STAGING_PREFIX).removeprefix("BASE_").lower()
+    name = table.upper().removeprefix(STAGING_PREFIX).removeprefix("BASE_").removesuffix("_ENHANCED").lower()
     return name if name in ENTITIES else ""
 
 
@@ -132,10 +147,20 @@ def _rules(file: _ContractFile) -> Iterator[tuple[str, Rule]]:
     for column in file.columns:
         for kind, check in _each(column.checks):
             condition = f"{column.name} is null" if kind == "missing" else ""
-            yield _place(f"columns.{column.name}.checks.{kind}", check), Rule(_severity(check), condition)
+            yield _place(f"columns.{column.name}.checks.{kind}", check), _rule(file, check, condition)
     for kind, check in _each(file.checks):
-        condition = check.expression if kind == "failed_rows" else ""
-        yield _place(f"checks.{kind}", check), Rule(_severity(check), condition)
+        names_rows = kind == "failed_rows"
+        rule = _rule(file, check, check.expression if names_rows else "")
+        yield _place(f"checks.{kind}", check), replace(rule, failing_query=check.query.strip() if names_rows else "")
+
+
+def _rule(file: _ContractFile, check: _Check, condition: str) -> Rule:
+    return Rule(
+        severity=Severity.WARN if check.threshold.level == "warn" else Severity.ERROR,
+        failing_condition=condition,
+        owner=check.attributes.owner or file.check_attributes.owner,
+        remedy=check.attributes.remedy or file.check_attributes.remedy,
+    )
 
 
 def _each(checks: list[dict[str, _Check]]) -> Iterator[tuple[str, _Check]]:
@@ -145,7 +170,3 @@ def _each(checks: list[dict[str, _Check]]) -> Iterator[tuple[str, _Check]]:
 
 def _place(path: str, check: _Check) -> str:
     return f"{path}.{check.qualifier}" if check.qualifier else path
-
-
-def _severity(check: _Check) -> Severity:
-    return Severity.WARN if check.threshold.level == "warn" else Severity.ERROR

@@ -1,6 +1,7 @@
 """What dbt's tests found, joined with what dbt's manifest knows of each test. No SQL is run.
 
-`warehouse.dbt_cli` reads the results; this module adds the tested table and column, the kind and the severity.
+`warehouse.dbt_cli` reads the results; this module adds the tested table and column, the kind, the severity, the owner
+and the remedy.
 """
 
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ class DbtResult:
         failures: Failing rows dbt counted, None when it counted none.
         message: dbt's message, empty when it passed.
         compiled_sql: The query whose rows are the failing ones, empty when dbt did not keep it.
+        owner: Who acts on a failure, from the test's `config.meta`; empty when it does not say.
+        remedy: What they do; likewise.
     """
 
     name: str
@@ -51,6 +54,8 @@ class DbtResult:
     failures: int | None
     message: str
     compiled_sql: str
+    owner: str = ""
+    remedy: str = ""
 
 
 class _TestMetadata(BaseModel):
@@ -58,9 +63,16 @@ class _TestMetadata(BaseModel):
     name: str
 
 
+class _Meta(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    owner: str = ""
+    remedy: str = ""
+
+
 class _Config(BaseModel):
     model_config = ConfigDict(extra="ignore")
     severity: str | None = None
+    meta: _Meta = _Meta()
 
 
 class _DependsOn(BaseModel):
@@ -136,6 +148,8 @@ def _result(result: NodeResult, manifest: _Manifest) -> DbtResult | None:
         failures=result.failures,
         message="" if outcome is Outcome.PASSED else (result.message or result.outcome.value),
         compiled_sql=(result.compiled_sql or "").strip().rstrip(";"),
+        owner=node.config.meta.owner if node else "",
+        remedy=node.config.meta.remedy if node else "",
     )
 
 

@@ -1,29 +1,30 @@
 """The gate: verifies the contracts, joins dbt's test results, decides, stores and reports.
 
-The only door to MARTS: a refresh is published when `run_gate` says so. It changes no data but OPS.CHECK_RESULTS and
-the report files. The decision itself is pure (`verdict.py`). Freshness is not looked at here: it alerts and never
-gates, because a gate on freshness would block its own cure.
+The only door to MARTS: a refresh is published when `run_gate` says so. It changes no data but OPS.CHECK_RESULTS,
+OPS.CHECK_FAILURES and the report files. The decision itself is pure (`verdict.py`). Freshness is not looked at here: it
+alerts and never gates, because a gate on freshness would block its own cure.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from slackwater.clients.snowflake import Scalar, Warehouse
+from slackwater.clients.snowflake import Warehouse
 from slackwater.errors import TerminalError
 from slackwater.naming import ENTITIES
+from slackwater.quality.acceptances import read_acceptances
 from slackwater.quality.contracts import CONTRACTS_DIR, Contract, Rule, load_contracts
 from slackwater.quality.dbt_results import DbtResult, read_dbt_results
-from slackwater.quality.failing_rows import Sampler, layer_of_schema
+from slackwater.quality.failing_rows import Sampler, keys_of_marts, layer_of_schema
+from slackwater.quality.history import HISTORY_SCANS
 from slackwater.quality.report import write_reports
 from slackwater.quality.results import CheckResult, FailingRow, GateVerdict, Layer, Outcome, Severity
 from slackwater.quality.scanner import ContractScanner, ScannedCheck
-from slackwater.quality.verdict import decide_verdict
+from slackwater.quality.stored import read_scans, store_verdict
+from slackwater.quality.verdict import decide_verdict, with_acceptances
 from slackwater.settings import WarehouseSettings
-
-ROWS_PER_INSERT = 50
+from slackwater.warehouse.marts import load_marts
 
 LAYERS = tuple(Layer)
 
@@ -62,7 +63,7 @@ def run_gate(
     """
     with Warehouse(warehouse_settings, query_tag=refresh_id) as warehouse:
         bounds = _read_bounds(warehouse, refresh_id)
-        sampler = Sampler(warehouse, bounds)
+        sampler = Sampler(warehouse, bounds, keys_of_marts(load_marts()))
         now = clock()
         variables = {"DATABASE": warehouse_settings.database.upper()} | {
             f"{entity.upper()}_BOUND": str(bounds.get(entity, 0)) for entity in ENTITIES
@@ -72,7 +73,8 @@ def run_gate(
             *_verify(contracts, warehouse_settings, refresh_id, scanner, sampler, variables),
             *(_from_dbt(test, sampler) for test in read_dbt_results(dbt_run_results)),
         ]
-        ordered = tuple(sorted(checks, key=lambda check: (LAYERS.index(check.layer), check.dataset, check.name)))
+        checks.sort(key=lambda check: (LAYERS.index(check.layer), check.dataset, check.name))
+        ordered = with_acceptances(checks, read_acceptances(warehouse), today=now.astimezone(UTC).date())
         decision = decide_verdict(ordered)
         scans = reports_dir / "scans"
         verdict = GateVerdict(
@@ -84,8 +86,9 @@ def run_gate(
             report_html=scans / f"{refresh_id}.html",
             report_json=scans / f"{refresh_id}.json",
         )
-        _store(warehouse, verdict)
-    write_reports(verdict)
+        store_verdict(warehouse, verdict)
+        history = read_scans(warehouse, limit=HISTORY_SCANS)
+    write_reports(verdict, history)
     return verdict
 
 
@@ -123,7 +126,8 @@ def _from_contract(
     )
     answered = {check.path for check in scan.checks}
     for path in contract.rules.keys() - answered:
-        yield replace(blank, name=path)
+        rule = contract.rules[path]
+        yield replace(blank, name=path, severity=rule.severity, owner=rule.owner, remedy=rule.remedy)
     for check in scan.checks:
         yield _from_scan(check, contract, blank, sampler, variables)
 
@@ -140,6 +144,8 @@ def _from_scan(
         severity=rule.severity,
         measured=check.measured,
         threshold=check.threshold,
+        owner=rule.owner,
+        remedy=rule.remedy,
     )
     if check.outcome is Outcome.PASSED:
         return replace(result, message="")
@@ -161,6 +167,8 @@ def _from_dbt(test: DbtResult, sampler: Sampler) -> CheckResult:
         measured="" if test.failures is None else str(test.failures),
         threshold="= 0 failing rows",
         message=test.message,
+        owner=test.owner,
+        remedy=test.remedy,
     )
     if test.outcome not in (Outcome.FAILED, Outcome.WARNED):
         return result
@@ -169,7 +177,7 @@ def _from_dbt(test: DbtResult, sampler: Sampler) -> CheckResult:
 
 
 def _sampled(sample: Callable[[], tuple[FailingRow, ...]]) -> tuple[tuple[FailingRow, ...], str]:
-    """Return the sample, or none and why: a failed look-up must not hide the verdict."""
+    """Return the rows, or none and why: a failed look-up must not hide the verdict."""
     try:
         return sample(), ""
     except TerminalError as exc:
@@ -181,36 +189,3 @@ def _read_bounds(warehouse: Warehouse, refresh_id: str) -> dict[str, int]:
     if not rows:
         raise TerminalError(f"refresh {refresh_id} has no bounds in OPS.REFRESH_BOUND; was it started?")
     return {str(entity): int(str(bound)) for entity, bound in rows}
-
-
-def _store(warehouse: Warehouse, verdict: GateVerdict) -> None:
-    """Replace the refresh's rows in OPS.CHECK_RESULTS in one transaction."""
-    rows = [_stored_row(verdict, check) for check in verdict.checks]
-    with warehouse.transaction():
-        warehouse.execute("delete from OPS.CHECK_RESULTS where refresh_id = ?", (verdict.refresh_id,))
-        for start in range(0, len(rows), ROWS_PER_INSERT):
-            part = rows[start : start + ROWS_PER_INSERT]
-            marks = ", ".join(f"({', '.join('?' for _ in row)})" for row in part)
-            warehouse.execute(
-                "insert into OPS.CHECK_RESULTS (refresh_id, check_name, layer, dataset, column_name, outcome, severity,"
-                f" measured, threshold, message, failing_keys, files, checked_at) values {marks}",
-                [value for row in part for value in row],
-            )
-
-
-def _stored_row(verdict: GateVerdict, check: CheckResult) -> tuple[Scalar, ...]:
-    return (
-        verdict.refresh_id,
-        check.name,
-        check.layer.value,
-        check.dataset,
-        check.column,
-        check.outcome.value,
-        check.severity.value,
-        check.measured,
-        check.threshold,
-        check.message,
-        json.dumps(check.failing_keys),
-        json.dumps(check.files),
-        verdict.checked_at.astimezone(UTC).replace(tzinfo=None),
-    )

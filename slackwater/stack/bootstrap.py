@@ -16,6 +16,7 @@ from pathlib import Path
 
 from slackwater.errors import ConfigurationError, StoreUnavailable
 from slackwater.settings import (
+    AlertSettings,
     ClickHouseSettings,
     LakeSettings,
     LandingSettings,
@@ -27,7 +28,7 @@ from slackwater.settings import (
 from slackwater.stack.databases import ensure_databases
 from slackwater.stack.environment import TUNING_PREFIXES, service_environment, slackwater_environment
 from slackwater.stack.profile import DATABASES, WORK_POOL, Profile
-from slackwater.stack.systems import Systems
+from slackwater.stack.systems import Systems, read_settings
 
 _PROJECT_FILES = ("prefect.yaml", "flows/*.py", "deployments/**/*")
 
@@ -130,6 +131,16 @@ def apply_work_pool(profile: Profile) -> None:
         if limits.is_file():
             for name, limit in json.loads(limits.read_text()).items():
                 api.ensure_global_limit(str(name), int(limit))
+
+
+def apply_alert_automations(profile: Profile) -> None:
+    """Bring the alerts in line with the caller's environment: without an address for them they are off."""
+    from slackwater.alerts import apply_alerts, load_alerts
+    from slackwater.clients.prefect_api import PrefectApi
+
+    environment = slackwater_environment(profile) | tuning_overrides()
+    with PrefectApi(Systems.from_environment(environment).events) as api:
+        apply_alerts(api, load_alerts(profile.project_dir), read_settings(AlertSettings, environment))
 
 
 def apply_deployments(profile: Profile) -> bool:

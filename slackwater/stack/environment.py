@@ -19,6 +19,8 @@ TUNING_PREFIXES = (
     "SLACKWATER_REFRESH_",
     "SLACKWATER_FAULTS_",
     "SLACKWATER_RUNS_",
+    "SLACKWATER_ALERTS_",
+    "SLACKWATER_QUALITY_MART_",
     "SLACKWATER_SPARK_",
 )
 """Variables of the user's environment that reach the services; all others are the stack's own."""

@@ -55,6 +55,7 @@ class Starter:
         self._wait(["prefect"], wanted)
         if "worker" in wanted:
             bootstrap.apply_work_pool(self._profile)
+            bootstrap.apply_alert_automations(self._profile)
         self._start(["worker"], wanted)
         if "worker" in wanted and bootstrap.apply_deployments(self._profile):
             self._say("flows deployed")

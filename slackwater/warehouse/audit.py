@@ -5,12 +5,14 @@ DDL cannot share a transaction with the row that tells of it. So the row is writ
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slackwater.clients.snowflake import Warehouse
 
 SCHEMA_CHANGE = "schema_change"
+MODEL_CHANGE = "model_change"
+DATA_TRANSFORMATION = "data_transformation"
 
 AUDIT_LOG_DDL = """create table if not exists OPS.AUDIT_LOG (
         recorded_at timestamp_ntz(6) not null, actor varchar not null, kind varchar not null, object varchar not null,
@@ -58,6 +60,28 @@ def finish(warehouse: Warehouse, deed: Deed) -> None:
     )
 
 
+def record(warehouse: Warehouse, deeds: Sequence[Deed], *, actor: str) -> None:
+    """Write deeds of one kind that are done, in one statement; those that are written already are left alone."""
+    if not deeds:
+        return
+    (kind,) = {deed.kind for deed in deeds}
+    rows = " union all ".join(["select cast(? as varchar) as object, cast(? as varchar) as detail"] * len(deeds))
+    warehouse.execute(
+        "insert into OPS.AUDIT_LOG (recorded_at, actor, kind, object, detail)"
+        f" select sysdate(), ?, ?, done.object, done.detail from ({rows}) as done where not exists (select 1 from"
+        " OPS.AUDIT_LOG as held where held.kind = ? and held.object = done.object and held.detail = done.detail)",
+        (actor, kind, *(value for deed in deeds for value in (deed.object, deed.text(_APPLIED))), kind),
+    )
+
+
+def done_deeds(warehouse: Warehouse, kind: str) -> list[tuple[str, Mapping[str, str]]]:
+    """Return object and detail of every done deed of a kind, oldest first."""
+    rows = warehouse.query(
+        "select object, detail from OPS.AUDIT_LOG where kind = ? order by recorded_at, object, detail", (kind,)
+    )
+    return [(str(name), json.loads(str(text))) for name, text in rows if is_applied(str(text))]
+
+
 def open_deeds(warehouse: Warehouse, kind: str) -> Iterable[Deed]:
     """Return the deeds that have begun and were not seen done."""
     rows = warehouse.query("select object, detail from OPS.AUDIT_LOG where kind = ?", (kind,))
@@ -65,3 +89,8 @@ def open_deeds(warehouse: Warehouse, kind: str) -> Iterable[Deed]:
         detail = {str(key): str(value) for key, value in json.loads(str(text)).items()}
         if detail.pop("state", None) == _BEGUN:
             yield Deed(kind, str(name), detail)
+
+
+def is_applied(detail: str) -> bool:
+    """Say whether a row's detail tells of a deed that is done."""
+    return bool(json.loads(detail).get("state") == _APPLIED)

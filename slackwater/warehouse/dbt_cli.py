@@ -58,6 +58,8 @@ class NodeResult:
         seconds: How long it took.
         message: dbt's message, empty when it has none.
         compiled_sql: The SQL that ran; of a test, a select of its failing rows. None for what did not run.
+        table: `SCHEMA.TABLE` of a model, upper case; empty for what is none.
+        rows_affected: Rows the model's last statement wrote, as the warehouse told dbt; None when it did not.
     """
 
     unique_id: str
@@ -68,6 +70,8 @@ class NodeResult:
     seconds: float
     message: str
     compiled_sql: str | None
+    table: str = ""
+    rows_affected: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,11 @@ def _common(variables: Mapping[str, str | int], *, target_dir: Path, project_dir
     )
 
 
+class _Adapter(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    rows_affected: int | None = None
+
+
 class _Node(BaseModel):
     model_config = ConfigDict(extra="ignore")
     unique_id: str
@@ -140,6 +149,8 @@ class _Node(BaseModel):
     execution_time: float = 0.0
     message: str | None = None
     compiled_code: str | None = None
+    relation_name: str | None = None
+    adapter_response: _Adapter = _Adapter()
 
 
 class _Metadata(BaseModel):
@@ -204,4 +215,11 @@ def _result(node: _Node) -> NodeResult:
         seconds=node.execution_time,
         message=node.message or "",
         compiled_sql=node.compiled_code,
+        table=_table(node.relation_name or "") if kind == "model" else "",
+        rows_affected=node.adapter_response.rows_affected,
     )
+
+
+def _table(relation: str) -> str:
+    """Return `SCHEMA.TABLE` of a relation's full name."""
+    return ".".join(relation.replace('"', "").upper().split(".")[-2:])

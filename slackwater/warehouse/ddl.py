@@ -5,7 +5,7 @@ dbt creates `STAGING` and `CANDIDATE` tables; everything else is created here. N
 entity and the row that says which publication is current.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from slackwater.clients.snowflake import Warehouse, quote_identifier, quote_text
 from slackwater.entities.ddl import snowflake_raw_ddl
@@ -49,11 +49,24 @@ OPS_TABLES: tuple[str, ...] = (
     # One row per refresh and touched thing: scope 'key' with entity and key_id, scope 'date' with key_date.
     """create table if not exists OPS.IMPACT (
         refresh_id varchar not null, scope varchar not null, entity varchar, key_id number(38,0), key_date date)""",
-    # One row per check of a gate run.
+    # One row per check of a gate run. acceptance_id: the decision under which a failure did not reject.
     """create table if not exists OPS.CHECK_RESULTS (
         refresh_id varchar not null, check_name varchar not null, layer varchar, dataset varchar, column_name varchar,
         outcome varchar not null, severity varchar, measured varchar, threshold varchar, message varchar,
-        failing_keys varchar, files varchar, checked_at timestamp_ntz(6) not null)""",
+        failing_keys varchar, files varchar, checked_at timestamp_ntz(6) not null, owner varchar, remedy varchar,
+        acceptance_id varchar)""",
+    # One row per check of a gate run and failing key, the first of them by key_number; batch_id and file_name are
+    # empty where a row has no single origin (marts).
+    """create table if not exists OPS.CHECK_FAILURES (
+        refresh_id varchar not null, dataset varchar not null, check_name varchar not null,
+        key_number number(38,0) not null, row_key varchar not null, batch_id varchar not null,
+        file_name varchar not null, checked_at timestamp_ntz(6) not null)""",
+    # One row per decision of a person that a failing check does not reject up to and including expires_on (UTC).
+    # Rows are never changed; of several about one check the newest counts.
+    """create table if not exists OPS.CHECK_ACCEPTANCE (
+        acceptance_id varchar not null, dataset varchar not null, check_name varchar not null,
+        refresh_id varchar not null, measured varchar not null, reason varchar not null, accepted_by varchar not null,
+        accepted_at timestamp_ntz(6) not null, expires_on date not null)""",
     # One row per entity and event day (UTC date of __source_ts_ms). source_rows and clickhouse_rows: null when not
     # known. reasons: why the day is not final. computed_at: when the row last changed.
     """create table if not exists OPS.COMPLETENESS (
@@ -74,9 +87,18 @@ OPS_TABLES: tuple[str, ...] = (
         delete_count number(38,0) not null, input_count number(38,0) not null, rewrite_bytes number(38,0) not null,
         score number(38,3) not null, files_after number(38,0), deletes_after number(38,0), bytes_after number(38,0),
         evidence_tag varchar, logged_at timestamp_ntz(6) not null)""",
+    # One row per trouble that was announced as an event.
+    """create table if not exists OPS.ANNOUNCEMENT (
+        announcement_key varchar not null, announced_at timestamp_ntz(6) not null)""",
     # One row per deed; detail is JSON, its `state` is begun or applied.
     AUDIT_LOG_DDL,
 )
+
+OPS_COLUMNS_ADDED: Mapping[str, Sequence[tuple[str, str]]] = {
+    "LOAD_HISTORY": (("query_id", "varchar"),),
+    "CHECK_RESULTS": (("owner", "varchar"), ("remedy", "varchar"), ("acceptance_id", "varchar")),
+}
+"""What tables gained since an older version of this project may have made them."""
 
 PUBLICATION_TABLES: tuple[str, ...] = (
     # One row per publication.
@@ -110,7 +132,8 @@ def ensure_warehouse(warehouse: Warehouse, *, lake: LakeSettings, s3: S3Settings
     warehouse.execute_many([f"create schema if not exists {quote_identifier(schema)}" for schema in SCHEMAS])
     warehouse.execute_many([snowflake_raw_ddl(entity) for entity in all_entities()])
     warehouse.execute_many([*OPS_TABLES, *PUBLICATION_TABLES])
-    _ensure_columns(warehouse, SCHEMA_OPS, "LOAD_HISTORY", (("query_id", "varchar"),))
+    for table, columns in OPS_COLUMNS_ADDED.items():
+        _ensure_columns(warehouse, SCHEMA_OPS, table, columns)
     for mart in load_marts():
         _ensure_mart(warehouse, mart)
     for entity in ENTITIES:

@@ -12,6 +12,8 @@ from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.errors import IllegalTransition, LeaseLost
 from slackwater.ledger.model import RefreshState, WorkLease
 from slackwater.ledger.store import Ledger
+from slackwater.naming import SCHEMA_MARTS
+from slackwater.warehouse import audit
 from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
 from slackwater.warehouse.refresh import Refresh
 
@@ -70,9 +72,23 @@ def publish(
     reached(Checkpoint.BEFORE_PUBLISH)
     publication = write_publication(warehouse, refresh, marts=load_marts() if marts is None else marts)
     reached(Checkpoint.AFTER_PUBLISH)
+    audit.record(warehouse, _deeds(publication), actor=lease.actor)
     if state is RefreshState.TESTED:
         ledger.mark_published(lease, refresh.refresh_id, publication_id=publication.publication_id)
     return publication
+
+
+def _deeds(publication: Publication) -> list[audit.Deed]:
+    """Return what the audit says of a publication; a repetition says the same."""
+    ids = {"refresh_id": publication.refresh_id, "publication_id": publication.publication_id}
+    return [
+        audit.Deed(
+            audit.DATA_TRANSFORMATION,
+            f"{SCHEMA_MARTS}.{one.mart.upper()}",
+            ids | {"rows_deleted": str(one.rows_deleted), "rows_inserted": str(one.rows_inserted)},
+        )
+        for one in publication.marts
+    ]
 
 
 def write_publication(warehouse: Warehouse, refresh: Refresh, *, marts: Sequence[Mart]) -> Publication:

@@ -122,7 +122,7 @@ def record_impact(warehouse: Warehouse, frozen: LedgerRefresh) -> None:
         warehouse.execute("update OPS.MART_LOCK set lock_seq = lock_seq + 1 where mart_set = ?", (mart_set,))
         if warehouse.query("select 1 from OPS.REFRESH where refresh_id = ?", (refresh_id,)):
             return
-        published = _published_bounds(warehouse, mart_set)
+        published = published_bounds(warehouse, mart_set)
         warehouse.execute(
             "insert into OPS.REFRESH (refresh_id, refresh_seq, mart_set, as_of, started_at)"
             " select ?, lock_seq, mart_set, cast(? as timestamp_ntz(6)), sysdate() from OPS.MART_LOCK"
@@ -156,7 +156,8 @@ def _built_entities(warehouse: Warehouse) -> set[str]:
     return {entity for entity in ENTITIES if f"base_{entity}" in names}
 
 
-def _published_bounds(warehouse: Warehouse, mart_set: str) -> dict[str, int]:
+def published_bounds(warehouse: Warehouse, mart_set: str) -> dict[str, int]:
+    """Return per entity the greatest `load_seq` that a publication holds; an entity of none is left out."""
     rows = warehouse.query(
         "select limits.entity, max(limits.bound) from OPS.REFRESH_BOUND as limits"
         " inner join MARTS.PUBLICATION as published on published.refresh_id = limits.refresh_id"

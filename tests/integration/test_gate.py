@@ -2,20 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from slackwater.cli import app
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse
 from slackwater.errors import TerminalError
 from slackwater.ledger.store import Ledger
 from slackwater.quality.gate import run_gate
 from slackwater.quality.results import FailingRow, GateVerdict, Layer, Outcome, Severity
+from slackwater.quality.stored import read_scan
 from slackwater.settings import WarehouseSettings
 from slackwater.testing.warehouse_path import WarehousePath, run_dbt
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_arguments, run_arguments
@@ -54,6 +58,7 @@ class Judged:
     first_orders: str  # batch ids
     second_orders: str
     items: str
+    env: Mapping[str, str]
 
     def judge(self, reports_dir: Path, **changed) -> GateVerdict:
         arguments = {
@@ -101,6 +106,7 @@ def judged(module_sandbox, tmp_path_factory) -> Iterator[Judged]:
             first_orders=first.batch_id,
             second_orders=second.batch_id,
             items=items.batch_id,
+            env=sandbox.env,
         )
 
 
@@ -154,6 +160,92 @@ def test_every_check_of_every_layer_is_stored_and_judging_again_replaces_it(judg
     assert bad[3] == "failed"
     assert json.loads(bad[4]) == ["7"]
     assert json.loads(bad[5]) == [judged.file_of(judged.second_orders)]
+
+
+def test_every_failing_key_is_kept_once_with_batch_and_file(judged, verdict, tmp_path):
+    judged.judge(tmp_path)  # replaces, does not add
+    kept = judged.warehouse.query(
+        "select dataset, check_name, key_number, row_key, batch_id, file_name from OPS.CHECK_FAILURES"
+        " where refresh_id = ? order by dataset, check_name, key_number",
+        (judged.refresh.refresh_id,),
+    )
+    expected = [
+        (check.dataset, check.name, number, row.key, row.batch_id, row.file_name)
+        for check in verdict.checks
+        for number, row in enumerate(check.failing_rows, 1)
+    ]
+    assert kept == sorted(expected)
+    assert ("STAGING.STG_ORDERS", "TOTAL_AMOUNT is not negative", 1, "7") in {row[:4] for row in kept}
+
+
+def test_kept_verdict_is_the_one_that_was_given(judged, verdict, tmp_path):
+    again = judged.judge(tmp_path)
+    assert read_scan(judged.warehouse, judged.refresh.refresh_id).checks == again.checks
+
+
+def _command(judged, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["gate", *arguments], env=judged.env)
+
+
+def test_person_accepts_what_failed_and_it_rejects_again_when_the_day_is_over(judged, verdict, tmp_path):
+    refresh_id, today = judged.refresh.refresh_id, datetime.now(UTC)
+    amount, orphan = "TOTAL_AMOUNT is not negative", next(c.name for c in verdict.checks if c.column == "ORDER_ID")
+    last_day = (today + timedelta(days=1)).date()
+    try:
+        for check in (amount, f"STAGING.STG_ORDER_ITEMS: {orphan}"):
+            shown = json.loads(_command(judged, "show", "--json").output)
+            assert shown["refresh_id"] == refresh_id
+            assert "slackwater gate accept" in shown["next_step"]
+            told = _command(
+                judged, "accept", refresh_id[:10], check, "--reason", "finance knows", "--expires", str(last_day)
+            )
+            assert told.exit_code == 0, told.output
+        assert "Drive it again: prefect deployment run refresh-marts/on-due" in told.output
+
+        again = judged.judge(tmp_path, clock=lambda: today)
+        assert again.is_passed
+        assert {check.name for check in again.accepted_checks} == {amount, orphan}
+        assert all(check.outcome is Outcome.FAILED for check in again.accepted_checks)
+        assert "failed and does not reject: accepted by cli:" in again.report_html.read_text(encoding="utf-8")
+        shown = _command(judged, "show").output
+        assert "failed, accepted" in shown
+        assert f"until {last_day}: finance knows" in shown
+
+        late = judged.judge(tmp_path, clock=lambda: today + timedelta(days=2))
+        assert sorted(check.name for check in late.rejecting_checks) == sorted([amount, orphan])
+        assert judged.warehouse.scalar("select count(*) from OPS.CHECK_ACCEPTANCE") == 2  # the record stays
+    finally:
+        judged.warehouse.execute("delete from OPS.CHECK_ACCEPTANCE")
+
+
+@pytest.mark.parametrize(
+    ("check", "day", "told"),
+    [
+        ("TOTAL_AMOUNT is filled", "2100-01-01", "passed and rejects nothing"),
+        ("TOTAL_AMOUNT is green", "2100-01-01", 'no check "TOTAL_AMOUNT is green"'),
+        ("TOTAL_AMOUNT is not negative", "2020-01-01", "2020-01-01 is over"),
+        ("TOTAL_AMOUNT is not negative", "tomorrow", "tomorrow"),
+    ],
+    ids=["did not fail", "unknown", "past", "no date"],
+)
+def test_what_cannot_be_accepted_is_a_clear_error_and_records_nothing(judged, verdict, check, day, told):
+    done = _command(judged, "accept", judged.refresh.refresh_id, check, "--reason", "x", "--expires", day)
+    assert done.exit_code != 0
+    assert told in done.output + done.stderr
+    assert judged.warehouse.scalar("select count(*) from OPS.CHECK_ACCEPTANCE") == 0
+
+
+def test_refresh_nobody_judged_is_a_clear_error(judged, verdict):
+    done = _command(judged, "show", "ffffffff")
+    assert done.exit_code == 1
+    assert "judged no refresh ffffffff" in done.output + done.stderr
+
+
+def test_index_shows_this_scan_and_the_trend_of_its_checks(judged, verdict, tmp_path):
+    again = judged.judge(tmp_path)
+    page = again.report_index.read_text(encoding="utf-8")
+    assert f'href="{judged.refresh.refresh_id}.html"' in page
+    assert page.count('<svg class="trend"') == len(again.checks)
 
 
 def test_report_names_the_failing_key_and_its_file(judged, verdict):

@@ -108,9 +108,49 @@ def test_severity_is_a_warning_only_where_the_threshold_says_so():
     assert rules["checks.failed_rows.amount_negative"].severity is Severity.ERROR
 
 
+def _contract_of(tmp_path, text: str):
+    for layer in Layer:
+        (tmp_path / layer.value).mkdir()
+        (tmp_path / layer.value / "orders.yml").write_text(text)
+    return load_contracts(tmp_path)[0]
+
+
+ATTRIBUTED = """
+dataset: warehouse/db/RAW/ORDERS
+check_attributes: {owner: ingestion, remedy: Load it again.}
+columns:
+  - name: ID
+    checks: [{missing: {}}]
+checks:
+  - schema: {attributes: {owner: platform}}
+  - failed_rows: {qualifier: q, query: "select ID from RAW.ORDERS where ID < 0\n"}
+"""
+
+
+def test_check_has_the_owner_and_remedy_of_its_file_unless_it_says_otherwise(tmp_path):
+    rules = _contract_of(tmp_path, ATTRIBUTED).rules
+    assert (rules["columns.ID.checks.missing"].owner, rules["columns.ID.checks.missing"].remedy) == (
+        "ingestion",
+        "Load it again.",
+    )
+    assert (rules["checks.schema"].owner, rules["checks.schema"].remedy) == ("platform", "Load it again.")
+
+
+def test_query_of_failing_rows_is_kept_to_name_them(tmp_path):
+    rules = _contract_of(tmp_path, ATTRIBUTED).rules
+    assert rules["checks.failed_rows.q"].failing_query == "select ID from RAW.ORDERS where ID < 0"
+    assert rules["checks.failed_rows.q"].failing_condition == ""
+
+
 @pytest.mark.parametrize(
     ("table", "entity"),
-    [("STG_ORDER_ITEMS", "order_items"), ("BASE_USERS", "users"), ("ORDERS", "orders"), ("DAILY_BUSINESS_METRICS", "")],
+    [
+        ("STG_ORDER_ITEMS", "order_items"),
+        ("BASE_USERS", "users"),
+        ("ORDERS", "orders"),
+        ("ORDERS_ENHANCED", "orders"),
+        ("DAILY_BUSINESS_METRICS", ""),
+    ],
 )
 def test_entity_of_a_table(table, entity):
     assert entity_of_dataset(table) == entity

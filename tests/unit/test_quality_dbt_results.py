@@ -18,7 +18,7 @@ MANIFEST = {
             "column_name": "id",
             "attached_node": MODEL,
             "test_metadata": {"name": "unique"},
-            "config": {"severity": "ERROR"},
+            "config": {"severity": "ERROR", "meta": {"owner": "shop", "remedy": "Correct it.", "else": 1}},
         },
         "test.slackwater.warns.1": {
             "resource_type": "test",
@@ -64,6 +64,7 @@ def test_test_is_told_with_the_table_column_and_query_it_is_about(read):
         "STG_ORDERS",
         "ID",
     )
+    assert (found.owner, found.remedy) == ("shop", "Correct it.")
     assert (found.outcome, found.severity, found.failures, found.compiled_sql) == (
         Outcome.FAILED,
         Severity.ERROR,

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
-from slackwater.quality.report import html_report, markdown_summary, write_reports
-from slackwater.quality.results import CheckResult, FailingRow, GateVerdict, Layer, Outcome, Severity
+from slackwater.quality.report import html_report, markdown_summary, report_link, write_reports
+from slackwater.quality.results import Acceptance, CheckResult, FailingRow, GateVerdict, Layer, Outcome, Severity
 
 CHECK = CheckResult("id is filled", Layer.RAW, "RAW.ORDERS", "ID", Outcome.PASSED, Severity.ERROR, "0", "= 0", "")
 BAD = replace(
@@ -20,6 +21,18 @@ BAD = replace(
     threshold="<= 1 | percent",
     message="3 of 10 rows",
     failing_rows=(FailingRow("17", "batch-1", "cdc/orders/date=2010-12-01/a b.parquet"),),
+)
+
+DECISION = Acceptance(
+    "a1",
+    BAD.dataset,
+    BAD.name,
+    "r0",
+    "30",
+    "finance <knows>",
+    "cli:ada",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    date(2026, 2, 1),
 )
 
 
@@ -43,6 +56,27 @@ def test_page_says_the_verdict_first_and_names_failing_keys_with_their_file(reje
     )
     for shown in ("<code>17</code>", "<code>batch-1</code>", "cdc/orders/date=2010-12-01/a b.parquet"):
         assert shown in page
+
+
+def test_page_says_who_acts_how_and_what_was_accepted_until_when(rejected):
+    told = replace(BAD, owner="shop", remedy="Correct it in the shop.")
+    page = html_report(replace(rejected, checks=(CHECK, told)))
+    assert "<b>shop:</b> Correct it in the shop." in page
+    assert "<small>rejects</small>" in page
+
+    accepted = replace(told, acceptance=DECISION)
+    page = html_report(replace(rejected, is_passed=True, reasons=(), checks=(CHECK, accepted)))
+    assert "failed and does not reject: accepted by cli:ada on 2026-01-01" in page
+    assert "until 2026-02-01: finance &lt;knows&gt;" in page
+    assert "<small>rejects</small>" not in page
+
+
+def test_page_shows_the_first_keys_and_says_how_many_there_are(rejected):
+    many = replace(BAD, failing_rows=tuple(FailingRow(f"key-{number}") for number in range(50)))
+    page = html_report(replace(rejected, checks=(CHECK, many)))
+    assert "50 failing keys, the first 20 shown" in page
+    assert "key-19<" in page
+    assert "key-20<" not in page
 
 
 def test_page_escapes_what_comes_from_outside(rejected):
@@ -87,3 +121,21 @@ def test_summary_lists_what_did_not_pass_and_keeps_its_table_whole(rejected):
     assert "\\<b\\>" in rows[0]
     assert "<= 1 \\| percent".replace("<", "\\<") in rows[0]
     assert "RAW.ORDERS" not in text
+
+
+def test_summary_says_what_was_accepted(rejected):
+    text = markdown_summary(replace(rejected, is_passed=True, reasons=(), checks=(replace(BAD, acceptance=DECISION),)))
+    assert "1 accepted" in text
+    assert "failed, accepted by cli:ada" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("", "file:///reports/scans/r%201.html"),
+        ("https://reports.example/", "https://reports.example/scans/r%201.html"),
+    ],
+)
+def test_link_leads_to_where_the_folder_is_served_or_to_the_file(url, link):
+    page = Path("/reports/scans/r 1.html")
+    assert report_link(page, reports_dir=Path("/reports"), reports_url=url) == link

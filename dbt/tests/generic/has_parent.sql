@@ -3,6 +3,10 @@
     time) is in flight: its parent may be in a batch that comes later.
 #}
 {% test has_parent(model, column_name, to, field='id') %}
+{{ config(meta={
+    'owner': 'ingestion',
+    'remedy': 'The parent is missing: look for its file with `slackwater quarantine list` and `slackwater completeness`.',
+}) }}
 
 select
     child.id,
