@@ -129,7 +129,9 @@ def write_sales(lake, sales):
     for entity, of_entity in rows.items():
         columns = state_columns(load_entity(entity))
         schema = pa.schema([pa.field(c.name, c.type.arrow, nullable=not c.required) for c in columns])
-        lake.load_table(state_table(entity)).overwrite(pa.Table.from_pylist(of_entity, schema=schema))
+        table = lake.load_table(state_table(entity))
+        store = table.overwrite if table.current_snapshot() else table.append
+        store(pa.Table.from_pylist(of_entity, schema=schema))
 
 
 def rows_of(lake, name, *columns):
