@@ -41,11 +41,11 @@ def test_a_second_run_has_nothing_to_do_and_commits_nothing(december: World) -> 
     assert snapshots(december) == before
 
 
-def analyze(world: World, request: AnalyticsRequest) -> AnalyticsResult:
+def analyze(world: World, request: AnalyticsRequest, *, job: str = "analyze_days") -> AnalyticsResult:
     environment = {**os.environ, **full_environment(world.profile)}
     spark = SparkSettings(work_dir=world.profile.home / "spark")
     jobs = SparkJobs(spark, ProjectSettings(root=world.profile.project_dir), environment)
-    return jobs.run("analyze_days", request, AnalyticsResult)
+    return jobs.run(job, request, AnalyticsResult)
 
 
 def analyzed(world: World) -> dict[date, Row]:
@@ -64,3 +64,27 @@ def test_spark_over_the_lake_and_dbt_in_the_warehouse_give_the_same_metrics(dece
     again = analyze(december, AnalyticsRequest(from_date=days[3], to_date=days[5]))
     assert (again.row_count, again.deleted_count) == (3, 3)
     assert analyzed(december) == published
+
+
+SHARED_COLUMNS = {
+    ("analyze_customers", "customer_metrics", "CUSTOMER_ANALYTICS"): (
+        "customer_id", "total_orders", "total_spent", "avg_order_value", "first_order_date", "last_order_date",
+        "favorite_category", "total_items_purchased",
+    ),
+    ("analyze_products", "product_performance", "PRODUCT_PERFORMANCE"): (
+        "date", "product_id", "product_name", "category", "units_sold", "total_revenue", "avg_selling_price",
+        "unique_customers", "repeat_customers", "revenue_rank_in_category", "units_rank_in_category",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("job", "result", "mart"), SHARED_COLUMNS)
+def test_spark_and_dbt_agree_on_every_customer_and_product(december: World, job: str, result: str, mart: str) -> None:
+    columns = SHARED_COLUMNS[job, result, mart]
+    published = december.warehouse(f"select {', '.join(columns)} from MARTS.{mart} order by 1, 2")
+    analyzed = analyze(december, AnalyticsRequest(), job=job)
+    table = Lake(december.systems.lake, december.systems.s3).load_table(analytics_table(result))
+    rows = table.scan(selected_fields=columns).to_arrow().select(list(columns)).to_pylist()
+    assert (analyzed.row_count, len(rows)) == (len(published), len(published))
+    assert len(published) > 100
+    assert sorted((tuple(row.values()) for row in rows), key=lambda row: row[:2]) == published

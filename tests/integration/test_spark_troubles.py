@@ -89,9 +89,8 @@ def test_a_store_that_refuses_is_named_with_what_to_check(fold, batch, module_sa
 
 def test_too_little_memory_is_said_with_what_to_change(fold, bench):
     huge = request_of(bench, LandingFile("products", count=1).with_row(0, description="x" * HUGE_TEXT_BYTES))
-    kind, message = told(fold(huge, _JAVA_OPTIONS="-Xmx500m"))
-    assert kind == SparkOutOfMemory.__name__
-    assert "set SLACKWATER_SPARK_PROFILE to a greater one" in message
+    with pytest.raises(SparkOutOfMemory, match="set SLACKWATER_SPARK_PROFILE to a greater one"):
+        fold(huge, _JAVA_OPTIONS="-Xmx500m")
 
 
 def test_a_full_spill_folder_is_named(fold, batch, module_sandbox):
