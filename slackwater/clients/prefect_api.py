@@ -133,6 +133,12 @@ class PrefectApi:
         """Return a run by id."""
         return _flow_run(self._request("GET", f"flow_runs/{run_id}", None))
 
+    def newest_run(self, flow: str) -> FlowRun | None:
+        """Return the run of a flow that began last, None when none has begun."""
+        body = {"flows": {"name": {"any_": [flow]}}, "flow_runs": {"start_time": {"is_null_": False}}}
+        found = self._request("POST", "flow_runs/filter", {**body, "sort": "START_TIME_DESC", "limit": 1})
+        return _flow_run(found[0]) if found else None
+
     def failed_runs(self, *, since: datetime) -> list[FlowRun]:
         """Return the runs that failed or crashed since a time, oldest first."""
         body = {

@@ -26,6 +26,7 @@ from slackwater.stack.control import start_stack
 from slackwater.stack.environment import full_environment
 from slackwater.stack.systems import Systems
 
+UPKEEP_FLOW = "compact-table"
 RECONCILE_DEPLOYMENT = "reconcile-layers/hourly"
 DAILY_METRICS = """
 select date, total_orders as orders, completed_orders as completed, cancelled_orders as cancelled,
@@ -36,6 +37,7 @@ from marts.daily_business_metrics
 order by date
 """
 _FLOW_TIMEOUT_SECONDS = 600.0
+_UPKEEP_SECONDS = 120.0
 _PASSED = ("passed", "warned")
 
 
@@ -70,7 +72,8 @@ def demo(
             progress = wait_until_quiet(systems, ledger, timeout_seconds=timeout, say=_progress_and_failures(systems))
         _headline("4. Reconcile ClickHouse with Snowflake")
         reconciliation = _reconcile(systems)
-        is_good = _print_results(systems, progress.ledger, reconciliation, is_quiet=progress.is_quiet)
+        upkeep = _upkeep(systems)
+        is_good = _print_results(systems, progress.ledger, reconciliation, upkeep, is_quiet=progress.is_quiet)
         _print_addresses(systems, time.monotonic() - begin)
     if not is_good:
         raise typer.Exit(EXIT_PROBLEM)
@@ -97,21 +100,45 @@ def _progress_and_failures(systems: Systems) -> Callable[[Progress], None]:
 
 def _reconcile(systems: Systems) -> FlowRun:
     """Start one run of the reconciliation and wait for its end."""
-    deadline = time.monotonic() + _FLOW_TIMEOUT_SECONDS
     with PrefectApi(systems.events) as api:
         run = api.start_run(RECONCILE_DEPLOYMENT, {})
         out.print(f"  run {run.name}: {systems.events.ui_url}/runs/flow-run/{run.id}", markup=False)
-        while not run.is_finished and time.monotonic() < deadline:
-            time.sleep(1.0)
-            try:
-                run = api.flow_run(run.id)
-            except StoreUnavailable as exc:
-                out.print(f"  {exc}", markup=False)
+        run = _ended(api, run, timeout_seconds=_FLOW_TIMEOUT_SECONDS)
     out.print(f"  {run.state_type.lower()}: {run.state_message}", markup=False)
     return run
 
 
-def _print_results(systems: Systems, ledger: LedgerStatus, reconciliation: FlowRun, *, is_quiet: bool) -> bool:
+def _upkeep(systems: Systems) -> FlowRun | None:
+    """Return the last run of the lake's upkeep, which starts by itself; one that is at work is waited for a while."""
+    with PrefectApi(systems.events) as api:
+        run = api.newest_run(UPKEEP_FLOW)
+        return run and _ended(api, run, timeout_seconds=_UPKEEP_SECONDS)
+
+
+def _ended(api: PrefectApi, run: FlowRun, *, timeout_seconds: float) -> FlowRun:
+    """Return a run when it has ended or the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while not run.is_finished and time.monotonic() < deadline:
+        time.sleep(1.0)
+        try:
+            run = api.flow_run(run.id)
+        except StoreUnavailable as exc:
+            out.print(f"  {exc}", markup=False)
+    return run
+
+
+def _told_upkeep(run: FlowRun | None) -> tuple[bool, str]:
+    """Return whether the lake's upkeep is well, and what it did: folded, compacted, or why it left something out."""
+    if run is None:
+        return True, "lake upkeep: not due yet"
+    if not run.is_finished:
+        return True, f"lake upkeep: run {run.name} is still at work"
+    return run.state_type == "COMPLETED", f"lake upkeep: {run.state_message or run.state_type.lower()}"
+
+
+def _print_results(
+    systems: Systems, ledger: LedgerStatus, reconciliation: FlowRun, upkeep: FlowRun | None, *, is_quiet: bool
+) -> bool:
     """Print the metrics and one line per check; return whether all is well."""
     _headline("Daily business metrics (marts.daily_business_metrics)")
     from slackwater.clients.snowflake import Warehouse  # half a second that no other command has to wait
@@ -127,12 +154,14 @@ def _print_results(systems: Systems, ledger: LedgerStatus, reconciliation: FlowR
         out.print(f"  {_mark(check['outcome'] in _PASSED)} {said}", markup=False)
     is_published = ledger.last_refresh is not None and ledger.last_refresh.state == "published"
     is_reconciled = reconciliation.state_type == "COMPLETED"
+    is_kept, told_upkeep = _told_upkeep(upkeep)
     quarantined = sum(len(entity.quarantined) for entity in ledger.entities) + len(ledger.unplaced)
     for is_well, text in (
         (is_quiet, "every file is accounted for, nothing is in flight"),
         (quarantined == 0, f"files in quarantine: {quarantined}"),
         (is_published, f"last refresh: {ledger.last_refresh.state if ledger.last_refresh else 'none'}"),
         (is_reconciled, f"reconciliation: {reconciliation.state_message or reconciliation.state_type.lower()}"),
+        (is_kept, told_upkeep),
     ):
         out.print(f"  {_mark(is_well)} {text}", markup=False)
     if not is_quiet:
