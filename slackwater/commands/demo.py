@@ -166,7 +166,7 @@ def _print_results(
         out.print(f"  {_mark(is_well)} {text}", markup=False)
     if not is_quiet:
         problems.print("Something is still in flight: slackwater status; slackwater stack logs worker", markup=False)
-    return is_quiet and is_published and is_reconciled
+    return is_quiet and is_published and is_reconciled and is_kept
 
 
 def _read_checks(report: Path) -> list[Mapping[str, str]]:
