@@ -122,7 +122,7 @@ def _keys(refresh_id: str, entity: str, span: LoadRange) -> Statement:
 
 
 def _with_touched_orders(refresh_id: str, versions: _Versions) -> Statement:
-    """Common table expressions up to `touched_orders`: the orders whose facts of a day, a customer or a product move."""
+    """Expressions up to `touched_orders`: the orders whose facts of a day, a customer or a product move."""
     orders = versions.both("orders", "id, user_id, created_at")
     items = versions.both("order_items", "id, order_id, product_id")
     users = versions.moved("users", "created_at::date")
