@@ -24,7 +24,8 @@ from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES
-from slackwater.testing.warehouse_path import Change, WarehousePath, run_dbt
+from slackwater.testing.dbt_session import DbtSession
+from slackwater.testing.warehouse_path import Change, WarehousePath
 from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
 from slackwater.warehouse.marts import load_marts
 from slackwater.warehouse.publish import publish
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.integration
 
 SEED = int(os.environ.get("MARTS_SEED", "20101201"))
 STEPS = 700
-RANDOM_BATCHES = 3
+RANDOM_BATCHES = 2
 
 Tables = dict[str, Counter[Row]]
 Delivery = Sequence[tuple[str, Change]]
@@ -54,7 +55,7 @@ class Played:
     """A warehouse that was refreshed after every batch."""
 
     path: WarehousePath
-    env: dict[str, str]
+    dbt: DbtSession
     target_dir: Path
     delivered: list[tuple[str, Change]] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
@@ -85,7 +86,7 @@ class Played:
 
     def build(self, refresh: Refresh, *, is_full: bool = False) -> None:
         arguments = run_arguments(dbt_vars(refresh), target_dir=self.target_dir, is_full=is_full)
-        results = run_dbt(arguments, env=self.env, target_dir=self.target_dir)
+        results = self.dbt.run(arguments)
         assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [r.message for r in results]
 
     def tables(self) -> Tables:
@@ -136,13 +137,14 @@ def played(module_sandbox) -> Iterator[Played]:
     _named_cases(shop)
     named, lived = shop.changes[lived:], len(shop.changes)
     shop.live(20)
+    target = Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"])
     with (
         Warehouse(module_sandbox.warehouse) as warehouse,
         Ledger(module_sandbox.ledger.dsn) as ledger,
         closing(Lake(module_sandbox.lake, module_sandbox.s3)) as lake,
+        DbtSession(env=module_sandbox.env, target_dir=target) as dbt,
     ):
-        target = Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"])
-        year = Played(WarehousePath(ledger, lake, warehouse), module_sandbox.env, target)
+        year = Played(WarehousePath(ledger, lake, warehouse), dbt, target)
         for batch in batches:
             year.refresh(batch)
         year.refresh(named, meanwhile=shop.changes[lived:])
