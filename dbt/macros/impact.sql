@@ -1,45 +1,69 @@
 {#
     The incremental strategy `impact`: delete what this refresh touches, insert what the model now says of it, in one
-    transaction. Rows that vanish do vanish. A model declares in its meta what "touched" means:
-        impact_scope: key   rows of `impact_entity` whose changed keys OPS.IMPACT holds, matched on `impact_column`
-        impact_scope: date  rows of touched dates, matched on `impact_column`
-        impact_scope: all   every row; for small models that rank over everything
-    The model restricts its own select with `impact_filter`, so that only touched rows are computed.
+    transaction. Rows that vanish do vanish. A model declares in its meta what "touched" means, and in `impact_column`
+    which of its columns says so:
+        impact_scope: key              rows of `impact_entity` whose changed keys OPS.IMPACT holds
+        impact_scope: date             rows of touched dates
+        impact_scope: order            rows of touched orders
+        impact_scope: customer-history rows of touched customers; with `impact_order_column` also the rows without a
+                                       customer (guests) whose order is touched
+        impact_scope: product-history  rows of touched products; with `impact_date_column` only from the date on that
+                                       the product is touched, and every row of a touched date
+        impact_scope: all              every row; for small models that rank over everything or count from `as_of`
+    The model restricts its own select with `impact_filter`, so that only touched rows are computed. The columns of the
+    meta are the model's; `impact_filter` takes what they are called where it stands.
 #}
-{% macro impact_predicate(column) -%}
+{% macro touched(scope, column='key_id') -%}
+    select {{ column }} from {{ source('ops', 'impact') }} where refresh_id = {{ refresh_id() }} and scope = '{{ scope }}'
+{%- endmacro %}
+
+{% macro impact_predicate(column, order_column=none, date_column=none) -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set scope = meta.get('impact_scope') -%}
     {%- if scope == 'key' -%}
-        {{ column }} in (
-            select key_id from {{ source('ops', 'impact') }}
-            where refresh_id = {{ refresh_id() }} and scope = 'key' and entity = '{{ meta['impact_entity'] }}'
-        )
+        {{ column }} in ({{ touched('key') }} and entity = '{{ meta['impact_entity'] }}')
     {%- elif scope == 'date' -%}
-        {{ column }} in (
-            select key_date from {{ source('ops', 'impact') }}
-            where refresh_id = {{ refresh_id() }} and scope = 'date'
+        {{ column }} in ({{ touched('date', 'key_date') }})
+    {%- elif scope == 'order' -%}
+        {{ column }} in ({{ touched('order') }})
+    {%- elif scope == 'customer-history' -%}
+        (
+            {{ column }} in ({{ touched('customer') }})
+            {%- if order_column %}
+            or ({{ column }} is null and {{ order_column }} in ({{ touched('order') }}))
+            {%- endif %}
+        )
+    {%- elif scope == 'product-history' and not date_column -%}
+        {{ column }} in ({{ touched('product') }})
+    {%- elif scope == 'product-history' -%}
+        (
+            {{ date_column }} in ({{ touched('date', 'key_date') }})
+            or exists (
+                {{ touched('product', '1') }} and key_id = {{ column }} and key_date <= {{ date_column }}
+            )
         )
     {%- elif scope == 'all' -%}
         1 = 1
     {%- else -%}
-        {{ exceptions.raise_compiler_error(this ~ " declares no impact_scope (key, date or all) in its meta") }}
+        {{ exceptions.raise_compiler_error(this ~ " declares no known impact_scope in its meta, see macros/impact.sql") }}
     {%- endif -%}
 {%- endmacro %}
 
 {# Put after a `where`: restricts an incremental build to the touched rows; a full build sees all. #}
-{% macro impact_filter(column) -%}
+{% macro impact_filter(column, order_column=none, date_column=none) -%}
     {%- if is_incremental() -%}
-        and {{ impact_predicate(column) }}
+        and {{ impact_predicate(column, order_column, date_column) }}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro get_incremental_impact_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
-    {%- set column = config.get('meta', {}).get('impact_column', 'id') -%}
+    {%- set meta = config.get('meta', {}) -%}
+    {%- set column = meta.get('impact_column', 'id') -%}
     {%- set dml -%}
         delete from {{ target }}
-        where {{ impact_predicate(column) }};
+        where {{ impact_predicate(column, meta.get('impact_order_column'), meta.get('impact_date_column')) }};
         insert into {{ target }} ({{ columns }})
         select {{ columns }} from {{ arg_dict['temp_relation'] }}
     {%- endset -%}

@@ -46,7 +46,8 @@ OPS_TABLES: tuple[str, ...] = (
     # One row per refresh and entity: models of the refresh see raw rows with load_seq <= bound.
     """create table if not exists OPS.REFRESH_BOUND (
         refresh_id varchar not null, entity varchar not null, bound number(38,0) not null)""",
-    # One row per refresh and touched thing: scope 'key' with entity and key_id, scope 'date' with key_date.
+    # One row per refresh and touched thing: scope 'key' with entity and key_id; 'date' with key_date; 'order' and
+    # 'customer' with key_id; 'product' with key_id and the date from which on its rows are touched.
     """create table if not exists OPS.IMPACT (
         refresh_id varchar not null, scope varchar not null, entity varchar, key_id number(38,0), key_date date)""",
     # One row per check of a gate run. acceptance_id: the decision under which a failure did not reject.

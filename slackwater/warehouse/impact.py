@@ -1,8 +1,14 @@
-"""Which keys and dates a refresh touches, as SQL over old and new row versions. Pure: `refresh.py` runs the statements.
+"""What a refresh touches, as SQL over old and new row versions. Pure: `refresh.py` runs the statements.
 
-Old versions are the `base_` tables before the refresh overwrites them, new ones the raw rows of the range. A date is
-touched when an order of that date, one of its items, the day its user signed up, or the category of a product in it
-changed, before or after. Prices and stock levels touch no date: no mart reads them per date.
+Old versions are the `base_` tables before the refresh overwrites them, new ones the raw rows of the range. Every scope
+follows from both, so that a child that moves touches both of its parents:
+
+- `date`: an order of that date, one of its items, the day its user signed up, or the category of a product in it
+  changed. Prices and stock levels touch no date.
+- `order`: what touches a date, and the name of a product in it or its price at the time of the order.
+- `customer`: a user that changed, and the user of every order that touches a date.
+- `product`, from a date on: a product whose price or stock changed, from the day of the change; a product of an order
+  that touches a date, from that day; a product that appears, vanishes, or changes name or category, from ever.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,6 +19,12 @@ from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
 
 SCOPE_KEY = "key"
 SCOPE_DATE = "date"
+SCOPE_ORDER = "order"
+SCOPE_CUSTOMER = "customer"
+SCOPE_PRODUCT = "product"
+
+FROM_EVER = "0001-01-01"
+"""Date of the product scope that stands before every other."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +59,12 @@ def impact_statements(
         built: Entities whose `base_` table exists; the others have no old versions.
 
     Returns:
-        One insert per entity for its keys, then one for the dates.
+        One insert per entity for its keys, then one per scope that follows from old and new versions.
     """
     versions = _Versions(ranges, frozenset(built))
     keys = tuple(_keys(refresh_id, entity, ranges[entity]) for entity in ENTITIES)
-    return (*keys, _dates(refresh_id, versions))
+    expansions = (_dates, _orders, _customers, _products)
+    return (*keys, *(expand(refresh_id, versions) for expand in expansions))
 
 
 @dataclass(frozen=True)
@@ -75,14 +88,27 @@ class _Versions:
         old, new = self.old(entity, columns), self.new(entity, columns)
         return Statement(f"{old.sql} union all {new.sql}", (*old.params, *new.params))
 
-    def moved(self, entity: str, attribute: str) -> Statement:
-        """Keys that appear, vanish, or change `attribute` in a new version."""
-        columns = f"id, __op, {attribute} as attribute"
+    def moved(self, entity: str, *attributes: str) -> Statement:
+        """Keys that appear, vanish, or change one of the attributes in a new version."""
+        names = [f"attribute_{number}" for number in range(len(attributes))]
+        columns = "id, __op, " + ", ".join(f"{sql} as {name}" for sql, name in zip(attributes, names, strict=True))
         old, new = self.old(entity, columns), self.new(entity, columns)
+        changed = " or ".join(f"old.{name} is distinct from new.{name}" for name in names)
         return Statement(
             f"select new.id from ({new.sql}) as new left join ({old.sql}) as old on old.id = new.id"
-            " where old.id is null or old.__op = 'd' or new.__op = 'd' or old.attribute is distinct from new.attribute",
+            f" where old.id is null or old.__op = 'd' or new.__op = 'd' or {changed}",
             (*new.params, *old.params),
+        )
+
+    def new_price_times(self) -> Statement:
+        """Per product with a new version: the event times a new version begins to hold, and the next one's."""
+        span = self.ranges["products"]
+        raw = quote_identifier(raw_table("products"))
+        return Statement(
+            "select id, from_at, until_at from (select id, __source_ts_ms as from_at, max(load_seq) as load_seq,"
+            " lead(__source_ts_ms) over (partition by id order by __source_ts_ms) as until_at"
+            f" from {raw} where load_seq <= ? group by id, __source_ts_ms) as times where load_seq > ?",
+            (span.upto, span.after),
         )
 
 
@@ -95,29 +121,98 @@ def _keys(refresh_id: str, entity: str, span: LoadRange) -> Statement:
     )
 
 
-def _dates(refresh_id: str, versions: _Versions) -> Statement:
+def _with_touched_orders(refresh_id: str, versions: _Versions) -> Statement:
+    """Expressions up to `touched_orders`: the orders whose facts of a day, a customer or a product move."""
     orders = versions.both("orders", "id, user_id, created_at")
     items = versions.both("order_items", "id, order_id, product_id")
     users = versions.moved("users", "created_at::date")
     products = versions.moved("products", "category")
-    sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_date)
-with order_versions as ({orders.sql}),
+    sql = f"""with order_versions as ({orders.sql}),
 item_versions as ({items.sql}),
 moved_users as ({users.sql}),
 moved_products as ({products.sql}),
 touched_orders as (
-    select key_id as order_id from OPS.IMPACT where refresh_id = ? and entity = 'orders'
+    select key_id as order_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}' and entity = 'orders'
     union
     select order_id from item_versions
-    where id in (select key_id from OPS.IMPACT where refresh_id = ? and entity = 'order_items')
+    where id in (
+        select key_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}' and entity = 'order_items'
+    )
     union
     select order_id from item_versions where product_id in (select id from moved_products)
     union
     select id as order_id from order_versions where user_id in (select id from moved_users)
-)
+)"""
+    params = (*orders.params, *items.params, *users.params, *products.params, refresh_id, refresh_id)
+    return Statement(sql, params)
+
+
+def _dates(refresh_id: str, versions: _Versions) -> Statement:
+    touched = _with_touched_orders(refresh_id, versions)
+    sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_date)
+{touched.sql}
 select distinct ?, '{SCOPE_DATE}', order_versions.created_at::date
 from order_versions
 inner join touched_orders on order_versions.id = touched_orders.order_id
 where order_versions.created_at is not null"""
-    params = (*orders.params, *items.params, *users.params, *products.params, refresh_id, refresh_id, refresh_id)
-    return Statement(sql, params)
+    return Statement(sql, (*touched.params, refresh_id))
+
+
+def _orders(refresh_id: str, versions: _Versions) -> Statement:
+    touched = _with_touched_orders(refresh_id, versions)
+    named, prices = versions.moved("products", "name"), versions.new_price_times()
+    sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id)
+{touched.sql},
+named_products as ({named.sql}),
+prices as ({prices.sql}),
+found as (
+    select order_id from touched_orders
+    union
+    select order_id from item_versions where product_id in (select id from named_products)
+    union
+    select item_versions.order_id
+    from item_versions
+    inner join order_versions on item_versions.order_id = order_versions.id
+    inner join prices on item_versions.product_id = prices.id
+    where
+        prices.from_at <= order_versions.created_at
+        and (prices.until_at is null or prices.until_at > order_versions.created_at)
+)
+select distinct ?, '{SCOPE_ORDER}', order_id from found where order_id is not null"""
+    return Statement(sql, (*touched.params, *named.params, *prices.params, refresh_id))
+
+
+def _customers(refresh_id: str, versions: _Versions) -> Statement:
+    touched = _with_touched_orders(refresh_id, versions)
+    sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id)
+{touched.sql},
+found as (
+    select key_id as user_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}' and entity = 'users'
+    union
+    select order_versions.user_id
+    from order_versions
+    inner join touched_orders on order_versions.id = touched_orders.order_id
+)
+select distinct ?, '{SCOPE_CUSTOMER}', user_id from found where user_id is not null"""
+    return Statement(sql, (*touched.params, refresh_id, refresh_id))
+
+
+def _products(refresh_id: str, versions: _Versions) -> Statement:
+    touched = _with_touched_orders(refresh_id, versions)
+    named = versions.moved("products", "name", "category")
+    changed = versions.new("products", "id, __source_ts_ms::date as from_date")
+    sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id, key_date)
+{touched.sql},
+found as (
+    select id as product_id, '{FROM_EVER}'::date as from_date from ({named.sql}) as named_products
+    union all
+    select id as product_id, from_date from ({changed.sql}) as changed_products
+    union all
+    select item_versions.product_id, order_versions.created_at::date as from_date
+    from item_versions
+    inner join touched_orders on item_versions.order_id = touched_orders.order_id
+    inner join order_versions on item_versions.order_id = order_versions.id
+    where order_versions.created_at is not null
+)
+select ?, '{SCOPE_PRODUCT}', product_id, min(from_date) from found where product_id is not null group by product_id"""
+    return Statement(sql, (*touched.params, *named.params, *changed.params, refresh_id))

@@ -1,7 +1,7 @@
 """Start a refresh: freeze what it covers and record what it touches.
 
 The bound of an entity is its greatest `load_seq` (numbers have no gaps, see `load.py`); every model of the refresh
-reads raw at or below it. The changes since the last published bound are expanded to keys and dates *before* `base_` is
+reads raw at or below it. The changes since the last published bound are expanded to every scope *before* `base_` is
 overwritten, entirely inside the warehouse. What building and judging do with it is not decided here.
 """
 
@@ -14,7 +14,7 @@ from slackwater.errors import TerminalError
 from slackwater.ledger.model import LedgerRefresh, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
-from slackwater.warehouse.impact import LoadRange, impact_statements
+from slackwater.warehouse.impact import SCOPE_KEY, LoadRange, impact_statements
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def read_as_of(warehouse: Warehouse, bounds: Mapping[str, int]) -> datetime | No
 def record_impact(warehouse: Warehouse, frozen: LedgerRefresh) -> None:
     """Write the refresh, its bounds and its impact in one transaction; a second call changes nothing.
 
-    The range runs from the last *published* bound, so a rejected refresh's batches are in it again. Its dates are
-    copied too: its models may have overwritten the old versions that led to them.
+    The range runs from the last *published* bound, so a rejected refresh's batches are in it again. What else it
+    touched is copied too: its models may have overwritten the old versions that led to it.
 
     Raises:
         CommitConflict: A publication or another start held the lock; nothing was written.
@@ -138,7 +138,7 @@ def record_impact(warehouse: Warehouse, frozen: LedgerRefresh) -> None:
             )
         for statement in impact_statements(refresh_id, ranges, built=built):
             warehouse.execute(statement.sql, statement.params)
-        _inherit_dates(warehouse, refresh_id, mart_set)
+        _inherit_expansions(warehouse, refresh_id, mart_set)
         _forget_published_impact(warehouse, mart_set)
 
 
@@ -174,15 +174,18 @@ _LAST_PUBLISHED_SEQ = (
 )
 
 
-def _inherit_dates(warehouse: Warehouse, refresh_id: str, mart_set: str) -> None:
+def _inherit_expansions(warehouse: Warehouse, refresh_id: str, mart_set: str) -> None:
+    """Take over what unpublished refreshes touched beyond their keys; the keys are in the range again."""
     warehouse.execute(
-        "insert into OPS.IMPACT (refresh_id, scope, key_date)"
-        " select distinct ?, 'date', earlier.key_date from OPS.IMPACT as earlier"
+        "insert into OPS.IMPACT (refresh_id, scope, key_id, key_date)"
+        " select distinct ?, earlier.scope, earlier.key_id, earlier.key_date from OPS.IMPACT as earlier"
         " inner join OPS.REFRESH as started on started.refresh_id = earlier.refresh_id"
-        f" where earlier.scope = 'date' and started.mart_set = ? and started.refresh_seq > {_LAST_PUBLISHED_SEQ}"
-        " and earlier.refresh_id <> ? and earlier.key_date not in"
-        " (select known.key_date from OPS.IMPACT as known where known.refresh_id = ? and known.scope = 'date')",
-        (refresh_id, mart_set, mart_set, refresh_id, refresh_id),
+        " left join OPS.IMPACT as known on known.refresh_id = ? and known.scope = earlier.scope"
+        " and known.key_id is not distinct from earlier.key_id"
+        " and known.key_date is not distinct from earlier.key_date"
+        f" where earlier.scope <> ? and started.mart_set = ? and started.refresh_seq > {_LAST_PUBLISHED_SEQ}"
+        " and earlier.refresh_id <> ? and known.refresh_id is null",
+        (refresh_id, refresh_id, SCOPE_KEY, mart_set, mart_set, refresh_id),
     )
 
 

@@ -1,6 +1,7 @@
 """December 2010 through the whole system: every published number equals SQL over the shop's own tables."""
 
 import pytest
+from shop_marts import compare_with_shop
 from world import World
 
 from slackwater.clients.clickhouse import SpeedStore
@@ -22,6 +23,11 @@ def test_published_daily_metrics_equal_sql_over_the_shop(december: World) -> Non
     published = december.published_metrics()
     assert len(published) >= 20
     assert published == december.expected_metrics()
+
+
+def test_every_published_mart_equals_duckdb_over_the_shop(december: World) -> None:
+    for mart, found in compare_with_shop(december).items():
+        assert found.is_equal, (mart, found)
 
 
 @pytest.mark.parametrize("entity", STAGED)

@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from shop_marts import compare_with_shop
 from world import Row, World
 
 from slackwater.clients.clickhouse import SpeedStore
@@ -60,6 +61,11 @@ def test_published_daily_metrics_equal_sql_over_the_shop(year: Year) -> None:
     published = year.world.published_metrics()
     assert len(published) == DAYS_WITH_ORDERS
     assert published == year.world.expected_metrics()
+
+
+def test_every_published_mart_equals_duckdb_over_the_shop(year: Year) -> None:
+    for mart, found in compare_with_shop(year.world).items():
+        assert found.is_equal, (mart, found)
 
 
 @pytest.mark.parametrize("entity", STAGED)

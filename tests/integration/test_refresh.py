@@ -1,8 +1,9 @@
-"""Starting a refresh: what it freezes and which keys and dates it touches, from old and new versions."""
+"""Starting a refresh: what it freezes and what it touches, from old and new versions."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -12,15 +13,16 @@ from slackwater.ledger.model import SeenObject
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, MART_SET
 from slackwater.testing.warehouse_path import Change, WarehousePath, changelog_rows
-from slackwater.warehouse.impact import LoadRange, impact_statements
+from slackwater.warehouse.impact import FROM_EVER, LoadRange, impact_statements
 from slackwater.warehouse.refresh import dbt_vars, read_bounds, start_refresh
 
 pytestmark = pytest.mark.integration
 
 DAY = [datetime.fromisoformat(f"2010-12-{number:02d} 10:00:00") for number in range(1, 12)]
+EVER = date.fromisoformat(FROM_EVER)
 BASE_COLUMNS = {
     "users": "id, __op, created_at",
-    "products": "id, __op, category",
+    "products": "id, __op, name, category",
     "orders": "id, __op, user_id, created_at",
     "order_items": "id, __op, order_id, product_id",
 }
@@ -56,7 +58,7 @@ def _publish(path: WarehousePath) -> None:
 def _shop(path: WarehousePath) -> None:
     """Orders of users 1 and 2 and of a guest on three days, with products 1, 2 and 1."""
     path.load("users", {"id": 1, "created_at": DAY[0]}, {"id": 2, "created_at": DAY[1]})
-    path.load("products", {"id": 1, "category": "toys"}, {"id": 2, "category": "toys"})
+    path.load("products", {"id": 1, "name": "P1", "category": "toys"}, {"id": 2, "name": "P2", "category": "toys"})
     path.load(
         "orders",
         {"id": 1, "user_id": 1, "created_at": DAY[0]},
@@ -72,14 +74,14 @@ def _shop(path: WarehousePath) -> None:
 
 
 def _impact(warehouse: Warehouse, refresh_id: str) -> dict[str, set[object]]:
+    """What is touched by scope (keys by entity): ids, dates, and of products pairs of id and the date it begins at."""
     rows = warehouse.query(
-        "select coalesce(entity, scope), coalesce(key_id::varchar, key_date::varchar)"
-        " from OPS.IMPACT where refresh_id = ?",
-        (refresh_id,),
+        "select coalesce(entity, scope), key_id, key_date from OPS.IMPACT where refresh_id = ?", (refresh_id,)
     )
     found: dict[str, set[object]] = {}
-    for name, value in rows:
-        found.setdefault(str(name), set()).add(int(value) if name != "date" else date.fromisoformat(str(value)))
+    for name, key, day in rows:
+        value = day if key is None else int(str(key)) if day is None else (int(str(key)), day)
+        found.setdefault(str(name), set()).add(value)
     return found
 
 
@@ -94,9 +96,13 @@ def test_the_first_refresh_touches_everything_that_is_loaded(path):
         "orders": {1, 2, 3},
         "order_items": {1, 2, 3},
         "date": {DAY[0].date(), DAY[1].date(), DAY[2].date()},
+        "order": {1, 2, 3},
+        "customer": {1, 2},
+        "product": {(1, EVER), (2, EVER)},
     }
     assert refresh.impact_counts == {
-        "key:users": 2, "key:products": 2, "key:orders": 3, "key:order_items": 3, "date": 3,
+        "key:users": 2, "key:products": 2, "key:orders": 3, "key:order_items": 3,
+        "date": 3, "order": 3, "customer": 2, "product": 2,
     }  # fmt: skip
     assert refresh.bounds == {"users": 1, "products": 1, "orders": 1, "order_items": 1}
     assert refresh.as_of == DAY[2]
@@ -114,13 +120,14 @@ class BuiltShop:
         """Return what one change would touch."""
         self.load_seq += 1
         source = SeenObject("o" * 32, "landing", "cdc/file", "e", 1, entity, f"shop.{entity}+0", 1, 1)
-        (row,) = changelog_rows(entity, [{**change, "at": DAY[10]}], batch_id="b", source=source).to_pylist()
+        (row,) = changelog_rows(entity, [{"at": DAY[10], **change}], batch_id="b", source=source).to_pylist()
         renamed = {"_batch_id": "batch_id", "_file_name": "file_name"}
         values = {renamed.get(name, name): value for name, value in row.items() if name != "date"}
         values |= {"load_seq": self.load_seq, "loaded_at": DAY[10]}
         names = ", ".join(quote_identifier(name) for name in values)
         self.warehouse.execute(
-            f"insert into RAW.{entity} ({names}) select {', '.join('?' for _ in values)}", list(values.values())
+            f"insert into RAW.{entity} ({names}) select {', '.join('?' for _ in values)}",
+            [str(value) if isinstance(value, Decimal) else value for value in values.values()],
         )
         refresh_id = f"r{self.load_seq}"
         nothing = LoadRange(0, 0)
@@ -149,38 +156,134 @@ def built(module_sandbox) -> Iterator[BuiltShop]:
         yield BuiltShop(warehouse)
 
 
+def _touched(
+    dates: Collection[int] = (),
+    orders: Collection[int] = (),
+    customers: Collection[int] = (),
+    products: Mapping[int, int | None] | None = None,
+) -> dict[str, set[object]]:
+    """Days by their index; of a product the index of the day it is touched from, None from ever."""
+    pairs = {(key, EVER if day is None else DAY[day].date()) for key, day in (products or {}).items()}
+    found = {
+        "date": {DAY[day].date() for day in dates}, "order": set(orders), "customer": set(customers), "product": pairs
+    }  # fmt: skip
+    return {scope: values for scope, values in found.items() if values}
+
+
 @pytest.mark.parametrize(
-    ("entity", "change", "dates"),
+    ("entity", "change", "touched"),
     [
-        pytest.param("orders", {"id": 2, "op": "u", "user_id": 2, "created_at": DAY[1]}, {1}, id="status of an order"),
-        pytest.param("orders", {"id": 2, "op": "u", "user_id": 2, "created_at": DAY[7]}, {1, 7}, id="order moves day"),
-        pytest.param("orders", {"id": 2, "op": "d"}, {1}, id="order deleted, columns null"),
-        pytest.param("orders", {"id": 99, "created_at": DAY[5]}, {5}, id="order after its line"),
-        pytest.param("order_items", {"id": 1, "op": "u", "order_id": 1, "product_id": 1}, {0}, id="line changed"),
         pytest.param(
-            "order_items", {"id": 1, "op": "u", "order_id": 2, "product_id": 1}, {0, 1}, id="line moves order"
+            "orders",
+            {"id": 2, "op": "u", "user_id": 2, "created_at": DAY[1]},
+            _touched([1], [2], [2], {2: 1}),
+            id="status of an order",
         ),
-        pytest.param("order_items", {"id": 3, "op": "d"}, {2}, id="line deleted"),
-        pytest.param("order_items", {"id": 10, "order_id": 2, "product_id": 1}, {1}, id="line added"),
-        pytest.param("order_items", {"id": 10, "order_id": 98, "product_id": 1}, set(), id="line of an unknown order"),
-        pytest.param("users", {"id": 2, "op": "u", "email": "new", "created_at": DAY[1]}, set(), id="e-mail changed"),
-        pytest.param("users", {"id": 2, "op": "u", "created_at": DAY[5]}, {1}, id="user registered another day"),
-        pytest.param("users", {"id": 1, "op": "d"}, {0}, id="user deleted"),
-        pytest.param("users", {"id": 77, "created_at": DAY[3]}, {3}, id="user after its order"),
         pytest.param(
-            "products", {"id": 1, "op": "u", "category": "toys", "stock_quantity": 5}, set(), id="stock changed"
+            "orders",
+            {"id": 2, "op": "u", "user_id": 2, "created_at": DAY[7]},
+            _touched([1, 7], [2], [2], {2: 1}),
+            id="order moves day",
         ),
-        pytest.param("products", {"id": 1, "op": "u", "category": "service"}, {0, 2}, id="category changed"),
-        pytest.param("products", {"id": 1, "op": "u", "category": None}, {0, 2}, id="category lost"),
-        pytest.param("products", {"id": 2, "op": "d"}, {1}, id="product deleted"),
-        pytest.param("products", {"id": 88, "category": "service"}, {4}, id="product after its line"),
+        pytest.param(
+            "orders",
+            {"id": 2, "op": "u", "user_id": 1, "created_at": DAY[1]},
+            _touched([1], [2], [1, 2], {2: 1}),
+            id="order moves to another user",
+        ),
+        pytest.param("orders", {"id": 2, "op": "d"}, _touched([1], [2], [2], {2: 1}), id="order deleted, columns null"),
+        pytest.param(
+            "orders", {"id": 99, "created_at": DAY[5]}, _touched([5], [99], [], {2: 5}), id="order after line"
+        ),
+        pytest.param(
+            "order_items",
+            {"id": 1, "op": "u", "order_id": 1, "product_id": 1},
+            _touched([0], [1], [1], {1: 0}),
+            id="line changed",
+        ),
+        pytest.param(
+            "order_items",
+            {"id": 1, "op": "u", "order_id": 2, "product_id": 1},
+            _touched([0, 1], [1, 2], [1, 2], {1: 0, 2: 1}),
+            id="line moves order",
+        ),
+        pytest.param(
+            "order_items",
+            {"id": 3, "op": "u", "order_id": 3, "product_id": 2},
+            _touched([2], [3], [], {1: 2, 2: 2}),
+            id="line changes product",
+        ),
+        pytest.param("order_items", {"id": 3, "op": "d"}, _touched([2], [3], [], {1: 2}), id="line of a guest deleted"),
+        pytest.param(
+            "order_items",
+            {"id": 10, "order_id": 2, "product_id": 1},
+            _touched([1], [2], [2], {1: 1, 2: 1}),
+            id="line added",
+        ),
+        pytest.param(
+            "order_items",
+            {"id": 10, "order_id": 98, "product_id": 1},
+            _touched([], [98]),
+            id="line of an unknown order",
+        ),
+        pytest.param(
+            "users",
+            {"id": 2, "op": "u", "email": "new", "created_at": DAY[1]},
+            _touched([], [], [2]),
+            id="e-mail changed",
+        ),
+        pytest.param(
+            "users",
+            {"id": 2, "op": "u", "created_at": DAY[5]},
+            _touched([1], [2], [2], {2: 1}),
+            id="user registered another day",
+        ),
+        pytest.param("users", {"id": 1, "op": "d"}, _touched([0], [1], [1], {1: 0}), id="user deleted"),
+        pytest.param("users", {"id": 77, "created_at": DAY[3]}, _touched([3], [7], [77]), id="user after its order"),
+        pytest.param(
+            "products",
+            {"id": 1, "op": "u", "name": "P1", "category": "toys", "stock_quantity": 5},
+            _touched([], [], [], {1: 10}),
+            id="stock changed",
+        ),
+        pytest.param(
+            "products",
+            {"id": 1, "op": "u", "name": "P1", "category": "toys", "price": Decimal("3.00"), "at": DAY[1]},
+            _touched([], [3], [], {1: 1}),
+            id="price changed before an order",
+        ),
+        pytest.param(
+            "products",
+            {"id": 1, "op": "u", "name": "new", "category": "toys"},
+            _touched([], [1, 3], [], {1: None}),
+            id="renamed",
+        ),
+        pytest.param(
+            "products",
+            {"id": 1, "op": "u", "name": "P1", "category": "service"},
+            _touched([0, 2], [1, 3], [1], {1: None}),
+            id="category changed",
+        ),
+        pytest.param(
+            "products",
+            {"id": 1, "op": "u", "name": "P1", "category": None},
+            _touched([0, 2], [1, 3], [1], {1: None}),
+            id="category lost",
+        ),
+        pytest.param("products", {"id": 2, "op": "d"}, _touched([1], [2, 99], [2], {2: None}), id="product deleted"),
+        pytest.param(
+            "products",
+            {"id": 88, "category": "service"},
+            _touched([4], [8], [], {88: None}),
+            id="product after its line",
+        ),
     ],
 )
-def test_a_change_touches_the_dates_of_its_old_and_new_parents_only(built, entity, change, dates):
+def test_a_change_touches_what_hangs_on_its_old_and_new_versions_only(built, entity, change, touched):
     impact = built.impact_of(entity, change)
 
-    assert impact.pop("date", set()) == {DAY[index].date() for index in dates}
-    assert impact == {entity: {change["id"]}}
+    assert impact.pop(entity) == {change["id"]}
+    assert impact == touched
 
 
 def test_nothing_new_starts_nothing(path):
@@ -195,7 +298,7 @@ def test_nothing_new_starts_nothing(path):
     assert start_refresh(ledger=path.ledger, warehouse=path.warehouse, lease=lease) is None
 
 
-def test_a_rejected_refresh_leaves_its_batches_and_dates_to_the_next(path):
+def test_a_rejected_refresh_leaves_its_batches_and_impact_to_the_next(path):
     _shop(path)
     _publish(path)
     _build_base(path)
@@ -212,6 +315,9 @@ def test_a_rejected_refresh_leaves_its_batches_and_dates_to_the_next(path):
     # The base no longer knows that line 1 belonged to order 1 of the first day; the rejected refresh's impact does.
     assert impact["date"] == {DAY[0].date(), DAY[1].date(), DAY[2].date()}
     assert impact["order_items"] == {1}
+    assert impact["order"] == {1, 2, 3}
+    assert impact["customer"] == {1, 2}
+    assert impact["product"] == {(1, DAY[0].date()), (1, DAY[2].date()), (2, DAY[1].date())}
     assert set(rejected.batch_ids) < set(repaired.batch_ids)
 
 

@@ -14,7 +14,8 @@ from slackwater.reconciliation.metrics import load_metrics
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = sorted((ROOT / "dbt" / "models").rglob("*.sql"))
 VARS: dict[str, Any] = yaml.safe_load((ROOT / "dbt" / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
-SCOPES = {"key", "date", "customer-history", "product-history", "all"}
+SCOPES = {"key", "date", "order", "customer-history", "product-history", "all"}
+READS_RAW = {"base", "history"}
 
 
 def _description(model: Path) -> dict[str, Any]:
@@ -55,6 +56,30 @@ def test_every_model_declares_what_a_change_touches(model: Path) -> None:
     meta = _description(model)["config"]["meta"]
     assert meta["impact_scope"] in SCOPES
     assert meta["impact_scope"] == "all" or meta["impact_column"]
+    assert (meta["impact_scope"] == "key") == ("impact_entity" in meta)
+
+
+@every_model
+def test_every_model_has_a_key_among_its_columns(model: Path) -> None:
+    described = _description(model)
+    key = described["config"]["meta"]["key"]
+    assert key
+    assert set(key) <= {column["name"] for column in described["columns"]}
+
+
+@every_model
+def test_every_column_is_described(model: Path) -> None:
+    described = _description(model)
+    assert [column["name"] for column in described["columns"] if not column.get("description", "").strip()] == []
+
+
+@every_model
+def test_every_model_that_is_built_in_parts_restricts_itself_to_what_is_touched(model: Path) -> None:
+    described = _description(model)
+    is_incremental = described["config"]["meta"]["impact_scope"] != "all"
+    text = model.read_text(encoding="utf-8")
+    restricts = any(macro in text for macro in ("impact_filter(", "newest_versions(", "distinct_changes("))
+    assert restricts == is_incremental
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m.parent.name == "marts"], ids=lambda path: path.stem)
@@ -76,10 +101,10 @@ def test_no_model_computes_with_floats(model: Path) -> None:
 
 
 @every_model
-def test_only_base_models_read_raw(model: Path) -> None:
+def test_only_base_and_history_models_read_raw(model: Path) -> None:
     text = model.read_text(encoding="utf-8")
-    reads_raw = "source('raw'" in text or "newest_versions(" in text
-    assert reads_raw == (model.parent.name == "base")
+    reads_raw = any(door in text for door in ("source('raw'", "newest_versions(", "distinct_changes("))
+    assert reads_raw == (model.parent.name in READS_RAW)
 
 
 def test_the_status_sets_are_those_of_the_metrics() -> None:

@@ -1,0 +1,84 @@
+"""One dbt for several commands: importing dbt and parsing the project costs more than a small build.
+
+`DbtSession` starts this module as a process of its own and hands it command lines; the project is parsed once, so every
+command must be about the same project. A command's results are read from its target folder as after any other.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, RUN_RESULTS, NodeResult, read_run_results
+
+DONE = "slackwater: done"
+
+
+class DbtSession:
+    """A dbt that stays, in an environment and with a target folder."""
+
+    def __init__(self, *, env: Mapping[str, str], target_dir: Path) -> None:
+        self._target_dir = target_dir
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            env={**os.environ, **env, **DBT_ENVIRONMENT},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, arguments: Sequence[str]) -> tuple[NodeResult, ...]:
+        """Run one command and return what its nodes did; a failed node is a result, not an error."""
+        results = self._target_dir / RUN_RESULTS
+        results.unlink(missing_ok=True)
+        if self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError("the session has no pipes")
+        self._process.stdin.write(json.dumps(list(arguments)) + "\n")
+        self._process.stdin.flush()
+        said: list[str] = []
+        for line in self._process.stdout:
+            if line.startswith(DONE):
+                break
+            said.append(line)
+        if not results.exists():
+            raise AssertionError(f"dbt stopped early:\n{''.join(said)[-3000:]}")
+        return read_run_results(results)
+
+    def __enter__(self) -> Self:
+        """Return the session."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End dbt."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process.wait(timeout=60)
+
+
+def serve() -> None:
+    """Run every command line that comes in on standard input, each a JSON list on a line of its own."""
+    from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+
+    manifest: Manifest | None = None
+    for line in sys.stdin:
+        arguments = json.loads(line)
+        if manifest is None:
+            flags = [each for each in arguments[1:] if each != "--full-refresh"]
+            parsed = dbtRunner().invoke(["parse", *flags]).result
+            manifest = parsed if isinstance(parsed, Manifest) else None
+        dbtRunner(manifest=manifest).invoke(arguments)
+        print(DONE, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
