@@ -13,6 +13,7 @@ from slackwater.naming import raw_table
 from slackwater.quality.contracts import Contract, Rule, entity_of_dataset
 from slackwater.quality.dbt_results import DbtResult
 from slackwater.quality.results import FailingRow, Layer
+from slackwater.warehouse.marts import load_marts
 
 SAMPLE_ROWS = 20
 """Failing rows named per check; the count is always complete."""
@@ -99,9 +100,12 @@ class Sampler:
 
 
 def key_column_of(table: str) -> str:
-    """Return the column that names a row of a table: the entity's key, or the date of a mart of days."""
+    """Return the column that names a row of a table: the entity's key, or the first column of a mart's key."""
     entity = entity_of_dataset(table)
-    return load_entity(entity).key.upper() if entity else "DATE"
+    if entity:
+        return load_entity(entity).key.upper()
+    keys = {mart.name.upper(): mart.key[0].upper() for mart in load_marts()}
+    return keys.get(table.upper(), "DATE")
 
 
 def layer_of_schema(schema: str) -> Layer:
