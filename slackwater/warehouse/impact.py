@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from slackwater.clients.snowflake import Scalar, quote_identifier
+from slackwater.entities.model import load_entity
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
 
 SCOPE_KEY = "key"
@@ -25,6 +26,10 @@ SCOPE_PRODUCT = "product"
 
 FROM_EVER = "0001-01-01"
 """Date of the product scope that stands before every other."""
+
+
+PRODUCT_COLUMNS_WITH_RULES = frozenset({"id", "price", "stock_quantity", "category", "created_at", "updated_at"})
+"""Columns of a product whose changes have rules of their own, or that no model shows beside a sale."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,13 @@ class _Versions:
         )
 
 
+def product_labels() -> tuple[str, ...]:
+    """Return the columns that models show beside a sale: what names a product, withheld values excepted."""
+    declared = load_entity("products")
+    hidden = PRODUCT_COLUMNS_WITH_RULES | set(declared.toastable_names)
+    return tuple(name for name in declared.column_names if name not in hidden)
+
+
 def _keys(refresh_id: str, entity: str, span: LoadRange) -> Statement:
     return Statement(
         "insert into OPS.IMPACT (refresh_id, scope, entity, key_id)"
@@ -160,7 +172,7 @@ where order_versions.created_at is not null"""
 
 def _orders(refresh_id: str, versions: _Versions) -> Statement:
     touched = _with_touched_orders(refresh_id, versions)
-    named, prices = versions.moved("products", "name"), versions.new_price_times()
+    named, prices = versions.moved("products", *product_labels()), versions.new_price_times()
     sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id)
 {touched.sql},
 named_products as ({named.sql}),
@@ -199,7 +211,7 @@ select distinct ?, '{SCOPE_CUSTOMER}', user_id from found where user_id is not n
 
 def _products(refresh_id: str, versions: _Versions) -> Statement:
     touched = _with_touched_orders(refresh_id, versions)
-    named = versions.moved("products", "name", "category")
+    named = versions.moved("products", *product_labels(), "category")
     changed = versions.new("products", "id, __source_ts_ms::date as from_date")
     sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id, key_date)
 {touched.sql},

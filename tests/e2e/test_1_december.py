@@ -26,8 +26,11 @@ def test_published_daily_metrics_equal_sql_over_the_shop(december: World) -> Non
 
 
 def test_every_published_mart_equals_duckdb_over_the_shop(december: World) -> None:
-    for mart, found in compare_with_shop(december).items():
+    compared = compare_with_shop(december)
+    for mart, found in compared.items():
         assert found.is_equal, (mart, found)
+    # Nobody was a customer a whole horizon ago, so there is nothing to test the prediction on yet.
+    assert {mart for mart, found in compared.items() if found.rows == 0} == {"ltv_backtest"}
 
 
 @pytest.mark.parametrize("entity", STAGED)

@@ -66,6 +66,7 @@ def test_published_daily_metrics_equal_sql_over_the_shop(year: Year) -> None:
 def test_every_published_mart_equals_duckdb_over_the_shop(year: Year) -> None:
     for mart, found in compare_with_shop(year.world).items():
         assert found.is_equal, (mart, found)
+        assert found.rows, mart
 
 
 @pytest.mark.parametrize("entity", STAGED)

@@ -52,8 +52,8 @@ class Differences:
 
     @property
     def is_equal(self) -> bool:
-        """Whether both sides hold the same rows, at least one."""
-        return self.rows > 0 and not self.unexpected and not self.missing
+        """Whether both sides hold the same rows."""
+        return not self.unexpected and not self.missing
 
 
 def table_of(entity: str, rows: Iterable[Mapping[str, object]], *, is_history: bool = False) -> pa.Table:

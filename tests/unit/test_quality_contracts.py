@@ -9,6 +9,7 @@ import yaml
 from slackwater.entities.model import RAW_COLUMNS, ColumnType, all_entities
 from slackwater.errors import ConfigurationError
 from slackwater.quality.contracts import CONTRACTS_DIR, entity_of_dataset, load_contracts
+from slackwater.quality.failing_rows import keys_of_marts
 from slackwater.quality.results import Layer, Severity
 from slackwater.warehouse.marts import load_marts
 
@@ -62,6 +63,12 @@ def test_every_mart_has_a_contract_with_exactly_its_columns():
     for mart in load_marts():
         declared = _declared(_document(f"marts/{mart.name}.yml"))
         assert set(declared) == {name.upper() for name in mart.column_names}, mart.name
+
+
+@pytest.mark.parametrize("contract", [c for c in CONTRACTS if c.layer is Layer.MARTS], ids=lambda c: c.table)
+def test_failing_rows_of_a_mart_are_named_by_columns_it_has(contract):
+    key = {name.upper() for name in keys_of_marts(load_marts())[contract.table]}
+    assert key <= set(_declared(_document(f"marts/{contract.table.lower()}.yml")))
 
 
 def test_identifiers_are_upper_case_because_snowflake_stores_them_so():
