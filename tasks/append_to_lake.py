@@ -1,5 +1,7 @@
 """Step: append a batch to its Iceberg changelog table."""
 
+from collections.abc import Iterator, Mapping
+
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
@@ -42,22 +44,21 @@ def append_to_lake(lease: BatchLease) -> AppendResult:
 
 def announce_append(result: AppendResult) -> None:
     """Say on the event bus that a batch landed and which objects it left out; a second call sends the same events."""
-    resource = entity_resource(result.entity)
     with open_event_bus() as bus:
-        landed: dict[str, str | int] = {
-            "batch_id": result.batch_id,
-            "entity": result.entity,
-            "row_count": result.row_count,
-        }
-        bus.emit(EVENT_BATCH_LANDED, resource, landed, event_id=f"{EVENT_BATCH_LANDED}:{result.batch_id}")
-        for item in result.skipped:
-            named = {"object_id": item.object_id, "key": item.key, "reason": item.reason, "batch_id": result.batch_id}
-            event_id = f"{EVENT_OBJECT_QUARANTINED}:{result.batch_id}:{item.object_id}"
-            bus.emit(EVENT_OBJECT_QUARANTINED, resource, named, event_id=event_id)
-            if item.reason == SCHEMA_CHANGE_REASON:
-                what = "a file has columns that are not declared; it waits in quarantine"
-                told = {"object": item.key, "what": what, "actor": "source"}
-                bus.emit(EVENT_SCHEMA_CHANGED, resource, told, event_id=f"{EVENT_SCHEMA_CHANGED}:{item.object_id}")
+        for event, payload, event_id in append_events(result):
+            bus.emit(event, entity_resource(result.entity), payload, event_id=event_id)
+
+
+def append_events(result: AppendResult) -> Iterator[tuple[str, Mapping[str, str | int], str]]:
+    """Yield name, payload and id of each event of an append; a file of another shape is a schema change, too."""
+    landed: dict[str, str | int] = {"batch_id": result.batch_id, "entity": result.entity, "row_count": result.row_count}
+    yield EVENT_BATCH_LANDED, landed, f"{EVENT_BATCH_LANDED}:{result.batch_id}"
+    for item in result.skipped:
+        named = {"object_id": item.object_id, "key": item.key, "reason": item.reason, "batch_id": result.batch_id}
+        yield EVENT_OBJECT_QUARANTINED, named, f"{EVENT_OBJECT_QUARANTINED}:{result.batch_id}:{item.object_id}"
+        if item.reason == SCHEMA_CHANGE_REASON:
+            told = {"object": item.key, "what": f"the file waits in quarantine: {item.message}", "actor": "source"}
+            yield EVENT_SCHEMA_CHANGED, told, f"{EVENT_SCHEMA_CHANGED}:{item.object_id}"
 
 
 def append_markdown(result: AppendResult) -> str:
