@@ -24,15 +24,16 @@
     end::number(5,2)
 {%- endmacro %}
 
-{# Reasons in one text, separated by '; ', null without any: `reasons({'negative_price': 'price < 0'})`. #}
+{# Reasons in one text, separated by '; ', null without any: `reasons({'negative_price': 'price < 0'})`.
+   `substr`, because the embedded warehouse's `ltrim` does not trim given characters. #}
 {% macro reasons(conditions) -%}
     nullif(
-        ltrim(
+        substr(
             {%- for reason, condition in conditions.items() %}
             iff({{ condition }}, '; {{ reason }}', '')
             {%- if not loop.last %} ||{% endif %}
             {%- endfor %},
-            '; '
+            3
         ),
         ''
     )::varchar

@@ -358,11 +358,18 @@ def test_the_documentation_describes_every_column_of_every_model(shop, late):
     catalog = json.loads((shop.target_dir / "catalog.json").read_text(encoding="utf-8"))["nodes"]
     manifest = json.loads((shop.target_dir / "manifest.json").read_text(encoding="utf-8"))["nodes"]
     models = {name: node for name, node in manifest.items() if node["resource_type"] == "model"}
-    assert set(catalog) == set(models)
+    # The embedded warehouse's catalog leaves views out; their columns are asked for instead.
+    tables = {name for name, node in models.items() if node["config"]["materialized"] != "view"}
+    assert set(catalog) == tables
+    columns = shop.query(
+        "select lower(table_name), lower(column_name) from information_schema.columns"
+        " where table_schema in ('STAGING', 'CANDIDATE')"
+    )
+    described = {node["name"]: node["columns"] for node in models.values()}
+    assert {table for table, _ in columns} == set(described)
     missing = {
-        f"{name}.{column}".lower()
-        for name, node in catalog.items()
-        for column in node["columns"]
-        if not models[name]["columns"].get(column.lower(), {}).get("description")
+        (table, column)
+        for table, column in columns
+        if not described[str(table)].get(str(column), {}).get("description")
     }
     assert missing == set()
