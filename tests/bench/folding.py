@@ -57,6 +57,7 @@ class FoldCost:
 
     Attributes:
         key_scan: Only the reading of keys and places, which grows with the table.
+        anew: The whole table written anew, None where it was left out.
         upsert: pyiceberg's, None where it was left out.
     """
 
@@ -64,12 +65,12 @@ class FoldCost:
     table_bytes: int
     fold: Work
     key_scan: Work
-    anew: Work
+    anew: Work | None
     upsert: Work | None
 
 
 def measure_folds(
-    stack: BenchStack, session: SparkSession, sizes: tuple[int, ...], *, upsert_upto: int, say: Callable[[str], None]
+    stack: BenchStack, session: SparkSession, sizes: tuple[int, ...], *, compared_upto: int, say: Callable[[str], None]
 ) -> Iterator[FoldCost]:
     """Grow the state table to each of some sizes and fold the same number of changes into it.
 
@@ -77,7 +78,8 @@ def measure_folds(
         stack: Stores with empty tables.
         session: Spark.
         sizes: Rows, rising.
-        upsert_upto: Greatest table that pyiceberg's upsert is tried on.
+        compared_upto: Greatest table the other ways are tried on: writing 5 M rows anew runs out of the local profile's
+            memory, an upsert of as many takes minutes.
         say: Progress.
     """
     held = 0
@@ -88,7 +90,7 @@ def measure_folds(
                 lake.load_table(STATE).append(state_rows(first, min(ROWS_PER_APPEND, size - first)))
             held = size
             say(f"folds into {size:,} rows ...")
-            yield _compare(lake, session, batch_id, days, rows=size, with_upsert=size <= upsert_upto)
+            yield _compare(lake, session, batch_id, days, rows=size, is_compared=size <= compared_upto)
 
 
 def land_changes(lake: Lake, *, keys_below: int) -> tuple[str, tuple[date, ...]]:
@@ -142,31 +144,30 @@ def shaped(table: pa.Table, more: dict[str, pa.Array], schema: pa.Schema) -> pa.
 
 
 def _compare(
-    lake: Lake, session: SparkSession, batch_id: str, days: tuple[date, ...], *, rows: int, with_upsert: bool
+    lake: Lake, session: SparkSession, batch_id: str, days: tuple[date, ...], *, rows: int, is_compared: bool
 ) -> FoldCost:
     entity = load_entity(ENTITY)
     before = current_snapshot_id(session, STATE)
     request = FoldRequest(entity=ENTITY, batch_ids=(batch_id,), dates=days, row_count=CHANGED + ADDED)
 
     def restored(work: Callable[[], object], *, reads: bool = True) -> Work:
-        """Do it twice from the same snapshot, the first time to warm up; what is counted is the second."""
-        for _ in range(2):
-            session.sql(f"call lake.system.set_current_snapshot('{STATE}', {before})")
-            found = metered(work, reads=reads)
+        session.sql(f"call lake.system.set_current_snapshot('{STATE}', {before})")
+        found = metered(work, reads=reads)
         summary = session.sql(
             f"select summary['added-files-size'] as size from {STATE}.snapshots"
             f" where snapshot_id = {current_snapshot_id(session, STATE)}"
         ).collect()
         return Work(found.wall, found.cpu, found.read_bytes, int(summary[0]["size"] or 0))
 
+    fold_changes.run(session, request)  # warms up
     fold = restored(lambda: fold_changes.run(session, request))
     session.sql(f"call lake.system.set_current_snapshot('{STATE}', {before})")
     incoming = newest.newest_of_batch(session.table(CHANGES), entity).select("id").cache()
     incoming.count()
     places = newest.held_places(session.table(STATE), entity).join(f.broadcast(incoming), "id", "left_semi")
     key_scan = metered(lambda: places.agg(f.max(newest.HELD_PLACE)).collect())
-    anew = restored(lambda: _write_anew(session))
-    upsert = restored(lambda: _upsert(lake), reads=False) if with_upsert else None
+    anew = restored(lambda: _write_anew(session)) if is_compared else None
+    upsert = restored(lambda: _upsert(lake), reads=False) if is_compared else None
     session.sql(f"call lake.system.set_current_snapshot('{STATE}', {before})")
     size = sum(task.file.file_size_in_bytes for task in lake.load_table(STATE).scan().plan_files())
     return FoldCost(rows, size, fold, key_scan, anew, upsert)

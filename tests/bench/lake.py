@@ -23,7 +23,7 @@ from spark.jobs import fold_changes
 
 OVERHEAD_BUDGET_PCT = 40.0
 SIZES = (1_000_000, 5_000_000)
-UPSERT_UPTO = 1_000_000
+COMPARED_UPTO = 1_000_000
 PACE, SEED = Pace(hours=24, files=4), 20101201
 
 MB = 1e6
@@ -64,7 +64,7 @@ def compaction_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
 def fold_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
     """Measure folds into growing tables."""
     session = open_session(stack)
-    costs = list(measure_folds(stack, session, SIZES, upsert_upto=UPSERT_UPTO, say=say))
+    costs = list(measure_folds(stack, session, SIZES, compared_upto=COMPARED_UPTO, say=say))
     figures = [figure for cost in costs for figure in _fold_figures(cost)]
     first, last = costs[0], costs[-1]
     grown = last.rows / first.rows
