@@ -348,7 +348,7 @@ def test_the_models_unit_tests_pass(shop, late):
 
     assert {result.kind for result in results} == {"unit_test"}
     assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [result.message for result in results]
-    assert len(results) == 9
+    assert len(results) == 11
 
 
 def test_the_documentation_describes_every_column_of_every_model(shop, late):

@@ -90,6 +90,13 @@ def test_every_mart_has_an_enforced_contract_and_a_key(model: Path) -> None:
 
 
 @every_model
+def test_a_model_that_is_built_in_parts_does_not_count_from_the_clock(model: Path) -> None:
+    """Rows that a refresh does not touch would keep what was true at an earlier `as_of`."""
+    if _description(model)["config"]["meta"]["impact_scope"] != "all":
+        assert "as_of" not in model.read_text(encoding="utf-8")
+
+
+@every_model
 def test_no_model_asks_what_time_it_is(model: Path) -> None:
     text = model.read_text(encoding="utf-8").lower()
     assert not re.search(r"\b(current_date|current_timestamp|getdate|sysdate|localtimestamp)\b", text)
