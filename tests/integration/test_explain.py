@@ -39,6 +39,9 @@ def order(key: int, **changed):
     return {"id": key, **values, "created_at": AT, "updated_at": AT} | changed
 
 
+DAILY_MART = next(mart for mart in load_marts() if mart.name == "daily_business_metrics")
+
+
 @dataclass
 class Scene:
     """One shop whose orders have come differently far."""
@@ -65,7 +68,7 @@ class Scene:
         self.path.ledger.mark_tested(lease, refresh.refresh_id)
         if is_passed:
             self._build_candidate(revenue)
-            publish(refresh, ledger=self.path.ledger, warehouse=self.path.warehouse, lease=lease)
+            publish(refresh, ledger=self.path.ledger, warehouse=self.path.warehouse, lease=lease, marts=(DAILY_MART,))
         else:
             self._check(refresh.refresh_id, "failed", '["1"]')
             self.path.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["totals fell"], report="scan.html")
@@ -80,7 +83,7 @@ class Scene:
         )
 
     def _build_candidate(self, revenue: str) -> None:
-        mart = load_marts()[0]
+        mart = DAILY_MART
         self.path.warehouse.execute(
             f"create or replace table {mart.candidate_table} as select * exclude (publication_id)"
             f" from {mart.published_table} where 1 = 0"
