@@ -51,4 +51,5 @@ def _published(warehouse: Warehouse, mart: Mart) -> Iterator[pa.Table]:
             bounds = [(start, start + CHUNK_KEYS) for start in range(low, high + 1, CHUNK_KEYS)]  # type: ignore[misc]
     for low_key, high_key in bounds:
         piece = "" if low_key is None else f" where {key} >= {low_key} and {key} < {high_key}"
-        yield warehouse.fetch_arrow(f"select {columns} from {mart.published_table}{piece}")
+        names, rows = warehouse.select(f"select {columns} from {mart.published_table}{piece}")
+        yield pa.table({name: pa.array([row[place] for row in rows]) for place, name in enumerate(names)})
