@@ -47,6 +47,9 @@ def run(session: SparkSession, request: AnalyticsRequest) -> AnalyticsResult:
         rows, within = customer_rows(session, customers), f.lit(True)
     else:
         touched = sorted(row[0] for row in _touched(session, request).collect())
+        if not touched:
+            seconds = round(time.monotonic() - begin, 3)
+            return AnalyticsResult(table=TABLE, row_count=0, deleted_count=0, seconds=seconds)
         rows = customer_rows(session, customers.where(f.col("customer_id").isin(*touched)))
         within = f.col("customer_id").isin(*touched)
     rows = rows.cache()

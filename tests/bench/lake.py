@@ -92,7 +92,7 @@ def year_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
 
 
 def day_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
-    """Live through a day; its chart is in docs/performance.md."""
+    """Live through a day; its chart is printed as a Mermaid diagram."""
     session = open_session(stack)
     systems = stack.systems
     with (

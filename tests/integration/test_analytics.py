@@ -165,6 +165,9 @@ def test_customers_are_computed_over_their_history_and_anew_when_a_day_of_theirs
     assert (again.row_count, again.deleted_count) == (1, 1)
     second = [first[0], (2, 2, Decimal("11.00"), Decimal("5.50"), "lighting", 3), first[2]]
     assert rows_of(lake, "customer_metrics", *CUSTOMER) == second
+    nobody = analyze_customers.run(session, AnalyticsRequest(from_date=DAYS[8], to_date=DAYS[8]))
+    assert (nobody.row_count, nobody.deleted_count) == (0, 0)
+    assert rows_of(lake, "customer_metrics", *CUSTOMER) == second
 
 
 def test_products_are_ranked_by_day_and_a_repeat_customer_bought_before_the_days_asked_for(lake, session):
