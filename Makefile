@@ -37,7 +37,7 @@ down: setup ## Stop the system; data stays (delete it with: slackwater stack dow
 test: setup ## All tests: unit, structure, contract, integration, end to end
 	@$(PYTHON) -m pytest -m "not slow" -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
-test-unit: setup ## Only the tests that need no service (under a minute)
+test-unit: setup ## Only the tests that need no service (about a minute)
 	@$(PYTHON) -m pytest -m "not slow and not integration and not e2e and not contract" $(PYTEST_ARGS)
 
 test-year: setup ## The full year, end to end (takes long)
