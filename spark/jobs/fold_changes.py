@@ -6,6 +6,8 @@ dates as literals, so that Spark reads and rewrites nothing of other dates. One 
 lease.
 """
 
+from collections import Counter
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
@@ -68,11 +70,11 @@ def run(session: SparkSession, request: FoldRequest) -> FoldResult:
     places = newest.held_places(session.table(state), entity).join(f.broadcast(keys), entity.key, "left_semi")
     plan = newest.plan_changes(incoming, places, entity).cache()
     with timed(seconds, "find"):
-        counts = _count(plan)
-    if sum(counts.values()):
+        counts, moved_count = _count(plan)  # before the MERGE: Spark forgets what it kept of a table it writes to
+    if counts:
         with timed(seconds, "merge"), snapshot_property(session, SNAPSHOT_FOLDED_BATCHES, ",".join(request.batch_ids)):
             _merge(session, plan, entity, state)
-    snapshot_id = current_snapshot_id(session, state) if sum(counts.values()) else None
+    snapshot_id = current_snapshot_id(session, state) if counts else None
     result = FoldResult(
         entity=entity.name,
         batch_ids=request.batch_ids,
@@ -81,7 +83,7 @@ def run(session: SparkSession, request: FoldRequest) -> FoldResult:
         new_count=counts[newest.NEW],
         newer_count=counts[newest.NEWER],
         told_count=counts[newest.TELLS],
-        moved_count=_count_moved(plan),
+        moved_count=moved_count,
         snapshot_id=snapshot_id,
         was_folded=held,
         seconds=seconds,
@@ -144,13 +146,11 @@ def _merge(session: SparkSession, plan: DataFrame, entity: Entity, state: str) -
         session.catalog.dropTempView(SOURCE_VIEW)
 
 
-def _count(plan: DataFrame) -> dict[str, int]:
-    counted = {row[newest.ACTION]: row["count"] for row in plan.groupBy(newest.ACTION).count().collect()}
-    return {action: counted.get(action, 0) for action in (newest.NEW, newest.NEWER, newest.TELLS)}
-
-
-def _count_moved(plan: DataFrame) -> int:
-    return plan.where((f.col(newest.ACTION) == newest.NEWER) & (f.col(newest.HELD_DATE) != f.col("date"))).count()
+def _count(plan: DataFrame) -> tuple[Counter[str], int]:
+    """Return how many keys a plan has per action, and how many of its rows move to another date."""
+    moves = (f.col(newest.ACTION) == newest.NEWER) & (f.col(newest.HELD_DATE) != f.col("date"))
+    rows = plan.groupBy(newest.ACTION).agg(f.count(f.lit(1)).alias("keys"), f.count_if(moves).alias("moved")).collect()
+    return Counter({row[newest.ACTION]: row["keys"] for row in rows}), sum(row["moved"] for row in rows)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from world import Row, World
 
 from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.iceberg import Lake
-from slackwater.clients.postgres import connect
+from slackwater.clients.postgres import Connection, connect
 from slackwater.clients.s3 import ObjectStore
 from slackwater.clients.sqs import Queue
 
 ENTITIES = ("users", "products", "orders", "order_items")
-LEASE_END_SECONDS = 90.0
+LEASE_END_SECONDS, WORK_END_SECONDS = 90.0, 600.0
+"""How long a lease that ran out may stay, and one whose holder still renews it: upkeep of the lake takes its time."""
 
 _KEY = re.compile(r"^cdc/(\w+)/date=[^/]+/hour=\d\d/([^/]+\+\d+)\+(\d+)-(\d+)\.(?:parquet|jsonl\.gz)$")
 
@@ -58,8 +59,8 @@ LEDGER_QUESTIONS = {
 REWRITES = "select count(distinct run_id || table_name) from OPS.COMPACTION_LOG where outcome = 'rewritten'"
 
 LEASES = (
-    "select 'batch ' || batch_id from ledger.batch where lease_owner is not null"
-    " union all select work from ledger.work where lease_owner is not null"
+    "select 'batch ' || batch_id, leased_until < clock_timestamp() from ledger.batch where lease_owner is not null"
+    " union all select work, leased_until < clock_timestamp() from ledger.work where lease_owner is not null"
 )
 
 
@@ -195,12 +196,20 @@ def _ledger_problems(world: World, listed: list[str]) -> list[str]:
         problems = [f"not in the ledger: {key}" for key in listed if key not in known]
         for question, sql in LEDGER_QUESTIONS.items():
             problems += [f"{question}: {row[0]}" for row in connection.execute(sql).fetchall()]
-        deadline = time.monotonic() + LEASE_END_SECONDS
-        while (held := connection.execute(LEASES).fetchall()) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        problems += [f"a lease nobody gives back: {row[0]}" for row in held]
+        problems += [f"a lease nobody gives back: {name}" for name in _leases_left(connection)]
     dead = sum(Queue(world.systems.s3, world.systems.landing.dead_letter_queue_name).depth())
     return [*problems, *([f"{dead} messages in the dead-letter queue"] if dead else [])]
+
+
+def _leases_left(connection: Connection) -> list[str]:
+    """Return the leases that are still held when every holder has had its time to end."""
+    begin = time.monotonic()
+    while held := connection.execute(LEASES).fetchall():
+        waited = time.monotonic() - begin
+        if waited > WORK_END_SECONDS or (waited > LEASE_END_SECONDS and all(is_over for _, is_over in held)):
+            break
+        time.sleep(0.5)
+    return [f"{name} ({'ran out' if is_over else 'still renewed'})" for name, is_over in held]
 
 
 def _warehouse_problems(world: World) -> list[str]:
