@@ -3,6 +3,8 @@
 No reader of main sees a rewrite before it was compared. A bad one stays under a tag as evidence.
 """
 
+from contextlib import ExitStack
+
 from pyspark.sql import SparkSession
 
 from slackwater.entities.model import load_entity
@@ -13,11 +15,11 @@ from slackwater.lake.rewrite import (
     Outcome,
     RewriteRequest,
     RewriteResult,
-    compare_checks,
 )
 from slackwater.naming import SNAPSHOT_REWRITE_ID
 from spark import versions
-from spark.rewriting import Rewrite
+from spark.comparison import Version, compare_days, row_key
+from spark.rewriting import Rewrite, Start, reading_once
 from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, snapshot_property
 from spark.timing import timed
@@ -65,11 +67,7 @@ def _attempt(
             return _result(request, Outcome.UNCHANGED, reason="the table is empty")
         versions.create_branch(session, table, BRANCH, head)
         try:
-            with timed(seconds, "rewrite"), snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id):
-                rewrite(session, request, BRANCH)
-            tip = current_snapshot_id(session, table, branch=BRANCH) or head
-            with timed(seconds, "verify"):
-                judged = _judge(session, request, head=head, tip=tip)
+            judged = _rewrite_and_judge(session, request, rewrite, head, seconds)
             if judged.outcome is Outcome.REWRITTEN:
                 with timed(seconds, "publish"):
                     catalog = versions.catalog_of(session)
@@ -79,17 +77,35 @@ def _attempt(
             versions.drop_branch(session, table, BRANCH)
 
 
-def _judge(session: SparkSession, request: RewriteRequest, *, head: int, tip: int) -> RewriteResult:
+def _rewrite_and_judge(
+    session: SparkSession, request: RewriteRequest, rewrite: Rewrite, head: int, seconds: dict[str, float]
+) -> RewriteResult:
+    with ExitStack() as kept:
+        with timed(seconds, "read"):
+            start = kept.enter_context(reading_once(session, request, head, branch=BRANCH))
+        with timed(seconds, "rewrite"), snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id):
+            rewrite(session, request, start)
+        tip = current_snapshot_id(session, request.table, branch=BRANCH) or head
+        with timed(seconds, "verify"):
+            return _judge(session, request, start, tip=tip)
+
+
+def _judge(session: SparkSession, request: RewriteRequest, start: Start, *, tip: int) -> RewriteResult:
     """Compare every day whose files are not the same on the branch; a bad branch is tagged."""
+    table, head = request.table, start.version.snapshot_id
     if tip == head:
         return _result(request, Outcome.UNCHANGED, snapshot_id=head, reason="there was nothing to join")
-    table = request.table
-    files = versions.files_of(session, table, (head, tip))
-    counts = versions.changed_counts(files[head], files[tip])
-    days = [one.day for one in counts]
-    key = (load_entity(request.entity).key,)
-    found = versions.checks_of(session, table, (head, tip), days=days, key=key) if days else {head: {}, tip: {}}
-    differences = compare_checks(found[head], found[tip])
+    after = Version(tip, versions.files_of(session, table, (tip,))[tip])
+    counts = versions.changed_counts(start.version.files, after.files)
+    differences = compare_days(
+        session,
+        table,
+        start.version,
+        after,
+        days=[one.day for one in counts],
+        key=row_key(request.kind, load_entity(request.entity)),
+        known=start.known,
+    )
     if not differences:
         return _result(request, Outcome.REWRITTEN, snapshot_id=tip).model_copy(update={"counts": counts})
     tag = f"{EVIDENCE_PREFIX}{request.rewrite_id}"

@@ -6,13 +6,14 @@ commit. The tag stays while that is not done: the next run finishes what a kille
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
-from slackwater.entities.model import Entity, load_entity
+from slackwater.entities.model import load_entity
 from slackwater.errors import CommitConflict, SlackwaterError, StoreRejected
 from slackwater.lake.rewrite import (
     BEFORE_PREFIX,
@@ -22,12 +23,12 @@ from slackwater.lake.rewrite import (
     PartitionDifference,
     RewriteRequest,
     RewriteResult,
-    compare_checks,
 )
 from slackwater.naming import SNAPSHOT_RESTORED_FROM, SNAPSHOT_REWRITE_ID
 from spark import versions
 from spark.branch_rewrite import EVIDENCE_DAYS
-from spark.rewriting import Rewrite
+from spark.comparison import NOTHING_KNOWN, KnownChecks, Version, compare_days, row_key
+from spark.rewriting import Rewrite, reading_once
 from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, snapshot_property
 from spark.timing import timed
@@ -76,25 +77,36 @@ def _attempt(
     tag = f"{BEFORE_PREFIX}{request.rewrite_id}"
     versions.create_tag(session, request.table, tag, head)
     marked = snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id)
+    known = NOTHING_KNOWN
     try:
-        with spark_errors(), timed(seconds, "rewrite"), marked:
-            rewrite(session, request, None)
+        with spark_errors(), ExitStack() as kept:
+            with timed(seconds, "read"):
+                start = kept.enter_context(reading_once(session, request, head, branch=None))
+            known = start.known
+            with timed(seconds, "rewrite"), marked:
+                rewrite(session, request, start)
     except SlackwaterError as exc:
-        settled = _settle(session, request, tag, seconds)  # it may have committed before it failed
+        settled = _settle(session, request, tag, seconds, known)  # it may have committed before it failed
         if settled.is_bad:
             return settled
         if not isinstance(exc, CommitConflict):
             raise
         return _result(session, request, Outcome.SKIPPED, seconds, reason=f"others committed meanwhile: {exc}")
-    return _settle(session, request, tag, seconds)
+    return _settle(session, request, tag, seconds, known)
 
 
-def _settle(session: SparkSession, request: RewriteRequest, tag: str, seconds: dict[str, float]) -> RewriteResult:
+def _settle(
+    session: SparkSession,
+    request: RewriteRequest,
+    tag: str,
+    seconds: dict[str, float],
+    known: KnownChecks = NOTHING_KNOWN,
+) -> RewriteResult:
     """Compare what a rewrite committed since its tag, put back what it changed, and drop the tag."""
     table, rewrite_id = request.table, tag.removeprefix(BEFORE_PREFIX)
     before = versions.named_versions(session, table, prefix=tag)[tag]
     with timed(seconds, "verify"):
-        judged = _judge(session, request, before=before, rewrite_id=rewrite_id)
+        judged = _judge(session, request, before=before, rewrite_id=rewrite_id, known=known)
     counts = tuple(judged.counts[day] for day in sorted(judged.counts))
     outcome, reason, evidence = (Outcome.REWRITTEN, "", None) if judged.ours else (Outcome.UNCHANGED, _NOTHING, None)
     if judged.differences:
@@ -120,7 +132,9 @@ def _settle(session: SparkSession, request: RewriteRequest, tag: str, seconds: d
 _NOTHING = "there was nothing to join"
 
 
-def _judge(session: SparkSession, request: RewriteRequest, *, before: int, rewrite_id: str) -> _Judged:
+def _judge(
+    session: SparkSession, request: RewriteRequest, *, before: int, rewrite_id: str, known: KnownChecks
+) -> _Judged:
     """Compare each commit of a rewrite with the commit before it, on the days whose files it changed."""
     table, judged = request.table, _Judged()
     head = current_snapshot_id(session, table)
@@ -131,34 +145,30 @@ def _judge(session: SparkSession, request: RewriteRequest, *, before: int, rewri
         if commit.parent_id is None:
             continue
         files = versions.files_of(session, table, (commit.parent_id, commit.snapshot_id))
-        counts = versions.changed_counts(files[commit.parent_id], files[commit.snapshot_id])
+        old, new = (Version(one, files[one]) for one in (commit.parent_id, commit.snapshot_id))
+        counts = versions.changed_counts(old.files, new.files)
         judged.counts |= {one.day: _joined(judged.counts.get(one.day), one) for one in counts}
-        judged.differences += _differences(session, request, commit, [one.day for one in counts])
+        judged.differences += _differences(session, request, old, new, [one.day for one in counts], known)
     if judged.ours:
         judged.is_restored = any(one.restored_from == str(judged.ours[0].parent_id) for one in since or ())
     return judged
 
 
 def _differences(
-    session: SparkSession, request: RewriteRequest, commit: Commit, days: Sequence[date]
+    session: SparkSession,
+    request: RewriteRequest,
+    before: Version,
+    after: Version,
+    days: Sequence[date],
+    known: KnownChecks,
 ) -> tuple[PartitionDifference, ...]:
     """Return the days one commit changed; all of them when what it wrote cannot be read."""
-    if not days or commit.parent_id is None:
-        return ()
-    pair = (commit.parent_id, commit.snapshot_id)
+    key = row_key(request.kind, load_entity(request.entity))
     try:
         with spark_errors():
-            found = versions.checks_of(
-                session, request.table, pair, days=days, key=change_key(load_entity(request.entity))
-            )
+            return compare_days(session, request.table, before, after, days=days, key=key, known=known)
     except StoreRejected as exc:
         return tuple(PartitionDifference(day=day, before=None, after=None, unreadable=str(exc)) for day in days)
-    return compare_checks(found[pair[0]], found[pair[1]])
-
-
-def change_key(entity: Entity) -> tuple[str, ...]:
-    """Return the columns that name a row of a changelog: its change and the place it came from."""
-    return (entity.key, "_epoch", "__source_lsn", "__op", "_object_id", "_position")
 
 
 def _restore(session: SparkSession, request: RewriteRequest, ours: Sequence[Commit], days: Sequence[date]) -> None:

@@ -1,46 +1,107 @@
 """Rewrites the small files of some days of a table, on a branch or on main. What it made is checked by the caller.
 
-Days without deleted rows go through Iceberg's own procedure. Days with deleted rows are written anew as a whole, which
-takes their delete files away in the same commit: `remove-dangling-deletes` of the procedure ignores the branch and
-commits to main (read in 1.11.0), and without it the delete files stay. Partial progress stays off: a group that lost a
-race is left out silently, with `failed_data_files_count` 0.
+A day that fits into few files is read once: its rows are kept, checked and written anew as a whole, because opening
+many small files is most of the work, and a second opening for the check would double it. So is a day with deleted rows,
+which takes their delete files away in the same commit: `remove-dangling-deletes` of Iceberg's procedure ignores the
+branch and commits to main (read in 1.11.0), and without it the delete files stay. Greater days go through the
+procedure, which leaves their good files alone. Its partial progress stays off: a group that lost a race is left out
+silently, with `failed_data_files_count` 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from math import ceil
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
 
 from slackwater.entities.model import load_entity
 from slackwater.lake.compaction import LARGE_SHARE, SMALL_SHARE
+from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import RewriteRequest
-from spark.tables import current_snapshot_id
-from spark.versions import catalog_of, files_of, rows_of
+from spark.comparison import NOTHING_KNOWN, KnownChecks, Version, check_rows, row_key
+from spark.versions import DayFiles, catalog_of, files_of
 
-Rewrite = Callable[[SparkSession, RewriteRequest, str | None], None]
-"""Rewrites the days of a request on a branch; None: on main."""
+ANEW_FILES = 2
+"""A day without deleted rows is written anew when it fits into so many files of the target size."""
 
 
-def rewrite_days(session: SparkSession, request: RewriteRequest, branch: str | None) -> None:
+@dataclass(frozen=True)
+class Start:
+    """What a rewrite begins with.
+
+    Attributes:
+        version: Where it begins.
+        branch: Branch to commit to; None: main, which may be appended to meanwhile.
+        anew: Days that are written anew as a whole.
+        rows: Their rows; None when there is no such day.
+        known: Checks of these rows.
+    """
+
+    version: Version
+    branch: str | None
+    anew: tuple[date, ...] = ()
+    rows: DataFrame | None = None
+    known: KnownChecks = NOTHING_KNOWN
+
+
+Rewrite = Callable[[SparkSession, RewriteRequest, Start], None]
+"""Rewrites the days of a request."""
+
+
+@contextmanager
+def reading_once(
+    session: SparkSession, request: RewriteRequest, snapshot_id: int, *, branch: str | None
+) -> Iterator[Start]:
+    """Read and check the days that will be written anew, and keep their rows meanwhile.
+
+    Args:
+        session: As `spark.session.open_session` returns it.
+        request: What will be rewritten.
+        snapshot_id: Head of the branch.
+        branch: Branch to commit to; None: main.
+    """
+    version = Version(snapshot_id, files_of(session, request.table, (snapshot_id,))[snapshot_id])
+    anew = tuple(day for day in request.days if day in version.files and is_written_anew(version.files[day], request))
+    if not anew:
+        yield Start(version, branch)
+        return
+    # A branch is read in the columns the table has now, a snapshot in those it had then.
+    rows = session.table(_target(request, branch)).where(f.col("date").isin(*anew)).persist()
+    try:
+        known = check_rows(rows, version, key=row_key(request.kind, load_entity(request.entity)))
+        yield Start(version, branch, anew, rows, known)
+    finally:
+        rows.unpersist()
+
+
+def is_written_anew(files: DayFiles, request: RewriteRequest) -> bool:
+    """Say whether a day is written anew as a whole: it has deleted rows, or many files for its few bytes."""
+    if files.delete_files:
+        return request.kind is TableKind.STATE
+    target = request.target_file_bytes
+    has_too_many = files.data_files >= request.min_inputs and files.data_files > ceil(files.size_bytes / target)
+    return has_too_many and files.size_bytes <= ANEW_FILES * target
+
+
+def rewrite_days(session: SparkSession, request: RewriteRequest, start: Start) -> None:
     """Rewrite the days of a request.
 
     Args:
         session: As `spark.session.open_session` returns it.
         request: What to rewrite.
-        branch: Branch to commit to; None: main, which may be appended to meanwhile.
+        start: What it begins with.
+
+    Raises:
+        Exception: Of Spark; a day that is written anew and was appended to meanwhile is a conflict.
     """
-    version = current_snapshot_id(session, request.table, branch=branch or "main")
-    if version is None:
-        return
-    dirty: list[date] = []
-    if branch is not None:
-        files = files_of(session, request.table, (version,))[version]
-        dirty = [day for day in request.days if day in files and files[day].delete_files]
-    clean = [day for day in request.days if day not in dirty]
-    if clean:
-        session.sql(rewrite_statement(request, clean, branch=branch, catalog=catalog_of(session)))
-    if dirty and branch is not None:
-        _write_anew(session, request, dirty, version=version, branch=branch)
+    others = [day for day in request.days if day not in start.anew]
+    if others:
+        session.sql(rewrite_statement(request, others, branch=start.branch, catalog=catalog_of(session)))
+    if start.rows is not None:
+        _write_anew(request, start, start.rows)
 
 
 def rewrite_statement(request: RewriteRequest, days: Sequence[date], *, branch: str | None, catalog: str) -> str:
@@ -76,12 +137,19 @@ def _order(request: RewriteRequest) -> dict[str, str]:
     return {"strategy": "'sort'", "sort_order": f"'{load_entity(request.entity).key} ASC NULLS LAST'"}
 
 
-def _write_anew(
-    session: SparkSession, request: RewriteRequest, days: Sequence[date], *, version: int, branch: str
-) -> None:
+def _write_anew(request: RewriteRequest, start: Start, rows: DataFrame) -> None:
     """Write whole days without their deleted rows, sorted; replaces their data and delete files in one commit."""
     order = ["date", load_entity(request.entity).key] if request.is_sorted_by_key else ["date"]
-    rows = rows_of(session, request.table, version, days=days).repartition("date").sortWithinPartitions(*order)
     # Distribution none: the rows lie as they shall be written; another shuffle would lose their order.
-    writer = rows.writeTo(f"{request.table}.branch_{branch}").option("distribution-mode", "none")
-    writer.option("target-file-size-bytes", str(request.target_file_bytes)).overwritePartitions()
+    options = {
+        "distribution-mode": "none",
+        "target-file-size-bytes": str(request.target_file_bytes),
+        "isolation-level": "serializable",
+        "validate-from-snapshot-id": str(start.version.snapshot_id),
+    }
+    writer = rows.repartition("date").sortWithinPartitions(*order).writeTo(_target(request, start.branch))
+    writer.options(**options).overwrite(f.col("date").isin(*start.anew))
+
+
+def _target(request: RewriteRequest, branch: str | None) -> str:
+    return f"{request.table}.branch_{branch}" if branch else request.table

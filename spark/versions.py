@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as f
 
 from slackwater.lake.rewrite import PartitionCheck, PartitionCounts
@@ -101,8 +101,13 @@ def checks_of(
         rows = rows.unionByName(part, allowMissingColumns=True)
     found: dict[int, dict[date, PartitionCheck]] = {version: {} for version in versions}
     for row in checks(rows, key=key, by=("date", _VERSION), without=(_VERSION,)).collect():
-        found[row[_VERSION]][row["date"]] = PartitionCheck(**{name: int(row[name]) for name in CHECKS})
+        found[row[_VERSION]][row["date"]] = _check(row)
     return found
+
+
+def checks_by_day(rows: DataFrame, *, key: Sequence[str]) -> dict[date, PartitionCheck]:
+    """Return the checks of rows, by their day."""
+    return {row["date"]: _check(row) for row in checks(rows, key=key, by=("date",)).collect()}
 
 
 def rows_of(session: SparkSession, table: str, version: int, *, days: Collection[date]) -> DataFrame:
@@ -152,3 +157,7 @@ def create_tag(session: SparkSession, table: str, name: str, version: int, *, da
 def drop_tag(session: SparkSession, table: str, name: str) -> None:
     """Drop a tag; nothing happens when there is none."""
     session.sql(f"alter table {table} drop tag if exists `{name}`")
+
+
+def _check(row: Row) -> PartitionCheck:
+    return PartitionCheck(**{name: int(row[name]) for name in CHECKS})

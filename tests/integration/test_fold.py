@@ -49,3 +49,7 @@ def test_the_state_table_is_the_newest_version_of_every_key_after_every_file(del
         print(result)
     print(f"{len(delivered.runs)} runs, {compared} prefixes, seed {SEED}")
     assert compared == sum(len(run.order) for run in delivered.runs) >= 1_000
+
+
+def test_keys_whose_date_moved_are_counted(delivered):
+    assert sum(result.moved_count for result in delivered.merge.results) > 0

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from pyiceberg.expressions import EqualTo
 
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.iceberg_contents import count_batch_rows, main_history
@@ -18,10 +19,10 @@ from slackwater.errors import CommitConflict, ConfigurationError, RewriteRejecte
 from slackwater.lake.fold import FoldRequest
 from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import BRANCH, Outcome, RewriteRequest, require_good
-from slackwater.naming import changelog_table, state_table
+from slackwater.naming import SNAPSHOT_REWRITE_ID, changelog_table, state_table
 from spark.jobs import fold_changes, rewrite_files
-from spark.rewriting import rewrite_days, rewrite_statement
-from spark.tables import current_snapshot_id, folded_batches
+from spark.rewriting import reading_once, rewrite_days, rewrite_statement
+from spark.tables import current_snapshot_id, folded_batches, snapshot_property
 from spark.versions import create_branch, create_tag, named_versions
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
@@ -75,6 +76,10 @@ class Tables:
     def files(self, table):
         found = table_files(self.lake, table).partitions
         return {one.day: (len(one.file_bytes), one.delete_count) for one in found}
+
+    def sizes(self, table, day):
+        found = self.lake.load_table(table).scan(row_filter=EqualTo("date", day)).plan_files()
+        return {task.file.file_path: task.file.file_size_in_bytes for task in found}
 
     def reset(self):
         for table, snapshot_id in self.built.items():
@@ -136,20 +141,21 @@ def refs(tables, table):
 def then(*statements):
     """A faulty rewrite: the real one, then statements on the table or branch it wrote to."""
 
-    def rewrite(session, request, branch):
-        rewrite_days(session, request, branch)
-        target = f"{request.table}.branch_{branch}" if branch else request.table
+    def rewrite(session, request, start):
+        rewrite_days(session, request, start)
         for statement in statements:
-            session.sql(statement.format(t=target))
+            session.sql(statement.format(t=written(request, start)))
 
     return rewrite
 
 
 def only(statement):
     """A rewrite that does nothing but harm: costs less than one that also rewrites."""
-    return lambda session, request, branch: session.sql(
-        statement.format(t=f"{request.table}.branch_{branch}" if branch else request.table)
-    )
+    return lambda session, request, start: session.sql(statement.format(t=written(request, start)))
+
+
+def written(request, start):
+    return f"{request.table}.branch_{start.branch}" if start.branch else request.table
 
 
 DROPS = then("delete from {t} where id = 3003")
@@ -160,12 +166,12 @@ LOSES_THE_TOMBSTONE = only(f"delete from {{t}} where id = {DELETED_KEY}")
 TOUCHES_ANOTHER_DAY = only(f"delete from {{t}} where id = {keys_of(0, TUESDAY)[0]}")
 
 
-def revives(session, request, branch):
+def revives(session, request, start):
     """Brings back the row a delete file hides, as a rewrite does that does not apply it."""
     first = session.sql(f"select min_by(snapshot_id, committed_at) from {STATE}.snapshots").first()[0]
-    rewrite_days(session, request, branch)
+    rewrite_days(session, request, start)
     session.sql(
-        f"insert into {STATE}.branch_{branch} select * from {STATE} version as of {first} where id = {DELETED_KEY}"
+        f"insert into {written(request, start)} select * from {STATE} version as of {first} where id = {DELETED_KEY}"
     )
 
 
@@ -177,6 +183,52 @@ def test_a_state_table_has_fewer_files_no_deletes_and_the_same_rows(tables):
     assert tables.content(STATE) == before
     assert {one.day: (one.files_after, one.deletes_after) for one in result.counts} == tables.files(STATE)
     assert (refs(tables, STATE), result.snapshot_id) == (set(), current_snapshot_id(tables.session, STATE))
+
+
+@pytest.mark.parametrize("kind", list(TableKind))
+def test_small_files_are_read_once_for_the_rewrite_and_its_check(tables, module_sandbox, kind):
+    """After the rewrite has read them they may be gone: the check knows what they held."""
+    table = kind.table("orders")
+    before, store = tables.content(table), ObjectStore(module_sandbox.s3)
+    old = [task.file.file_path.removeprefix("s3://") for task in tables.lake.load_table(table).scan().plan_files()]
+    kept = {address: store.get(*address.split("/", 1)) for address in old}
+
+    def rewrite(session, request, start):
+        rewrite_days(session, request, start)
+        for address in old:
+            store.put(*address.split("/", 1), b"gone")
+
+    try:
+        result = rewrite_files.run(tables.session, request(kind, days=(TUESDAY,)), rewrite=rewrite)
+    finally:
+        for address, data in kept.items():
+            store.put(*address.split("/", 1), data)
+    assert (result.outcome, tables.content(table)) == (Outcome.REWRITTEN, before)
+
+
+@pytest.mark.parametrize("kind", list(TableKind))
+def test_of_a_great_day_only_the_small_files_are_rewritten_and_checked(tables, kind):
+    table, small = kind.table("orders"), set(tables.sizes(kind.table("orders"), TUESDAY))
+    one = tables.session.table(table).where(f"date = date '{TUESDAY}'").limit(1).drop("shipping_address")
+    many = one.crossJoin(tables.session.range(3_000).selectExpr("sha2(cast(id as string), 256) as shipping_address"))
+    many.coalesce(1).writeTo(table).append()
+    [(great, size)] = [item for item in tables.sizes(table, TUESDAY).items() if item[0] not in small]
+    before, target = tables.content(table), int(size / 1.7)
+    assert sum(tables.sizes(table, TUESDAY).values()) > 2 * target
+    result = rewrite_files.run(tables.session, request(kind, days=(TUESDAY,), target_file_bytes=target))
+    assert (result.outcome, tables.content(table)) == (Outcome.REWRITTEN, before)
+    after = set(tables.sizes(table, TUESDAY))
+    assert (great in after, len(after), small & after) == (True, 2, set())
+
+
+def test_a_column_that_was_added_since_is_no_difference(tables):
+    tables.session.sql(f"alter table {CHANGES} add column added string")
+    try:
+        result = rewrite_files.run(tables.session, changelog_request())
+        assert (result.outcome, tables.files(CHANGES)[MONDAY]) == (Outcome.REWRITTEN, (1, 0))
+        assert {row["added"] for row in tables.rows(CHANGES)} == {None}
+    finally:
+        tables.session.sql(f"alter table {CHANGES} drop column added")
 
 
 def test_batches_that_were_folded_before_a_rewrite_are_still_found(tables):
@@ -235,8 +287,8 @@ def test_a_state_table_another_wrote_to_is_rewritten_anew_and_after_a_bound_skip
     def raced(times):
         left = [times]
 
-        def rewrite(session, request, branch):
-            rewrite_days(session, request, branch)
+        def rewrite(session, request, start):
+            rewrite_days(session, request, start)
             if left[0]:
                 left[0] -= 1
                 session.sql(f"update {STATE} set status = 'raced' where id = {UPDATED_KEY}")
@@ -307,8 +359,8 @@ def test_what_the_lake_knows_of_a_batch_stays_the_same_after_its_rows_were_rewri
 def test_a_bad_rewrite_of_a_changelog_is_undone_with_what_was_appended_meanwhile(tables, rewrite, day):
     before = tables.content(CHANGES)
 
-    def with_append(session, request, branch):
-        rewrite(session, request, branch)
+    def with_append(session, request, start):
+        rewrite(session, request, start)
         tables.append("meanwhile", (day,), number=60)
 
     result = rewrite_files.run(tables.session, changelog_request(days=(MONDAY,)), rewrite=with_append)
@@ -333,8 +385,8 @@ def test_a_bad_rewrite_is_undone_while_others_append_to_the_same_day(tables):
             for number in range(batches):
                 writer.append(f"live-{number}", (MONDAY,), number=80 + number)
 
-    def rewrite(session, request, branch):
-        DROPS(session, request, branch)
+    def rewrite(session, request, start):
+        DROPS(session, request, start)
         threads.append(threading.Thread(target=write))
         threads[0].start()
 
@@ -351,8 +403,8 @@ def test_a_bad_rewrite_is_undone_while_others_append_to_the_same_day(tables):
 def test_a_rewrite_whose_files_cannot_be_read_is_undone(tables, module_sandbox):
     before = tables.content(CHANGES)
 
-    def rewrite(session, request, branch):
-        rewrite_days(session, request, branch)
+    def rewrite(session, request, start):
+        rewrite_days(session, request, start)
         address = next(
             task.file.file_path
             for task in tables.lake.load_table(CHANGES).scan().plan_files()
@@ -387,9 +439,14 @@ def test_a_rewrite_that_was_undone_by_a_killed_run_is_not_undone_twice(tables):
 
 
 def test_a_good_rewrite_that_was_killed_before_its_check_is_kept_by_the_next(tables):
-    before = tables.content(CHANGES)
-    create_tag(tables.session, CHANGES, "before-killed", current_snapshot_id(tables.session, CHANGES))
-    rewrite_days(tables.session, changelog_request(days=(MONDAY,)), None)
+    before, head = tables.content(CHANGES), current_snapshot_id(tables.session, CHANGES)
+    create_tag(tables.session, CHANGES, "before-killed", head)
+    killed = changelog_request(days=(MONDAY,), rewrite_id="killed")
+    with (
+        reading_once(tables.session, killed, head, branch=None) as start,
+        snapshot_property(tables.session, SNAPSHOT_REWRITE_ID, "killed"),
+    ):
+        rewrite_days(tables.session, killed, start)
     result = rewrite_files.run(tables.session, changelog_request(rewrite_id="next"))
     assert (result.outcome, result.rewrite_id) == (Outcome.REWRITTEN, "next")
     assert (tables.content(CHANGES), refs(tables, CHANGES)) == (before, set())
@@ -399,11 +456,11 @@ def test_a_good_rewrite_that_was_killed_before_its_check_is_kept_by_the_next(tab
 def test_a_changelog_another_overwrites_meanwhile_is_rewritten_anew_and_after_a_bound_skipped(tables):
     calls = []
 
-    def raced(session, request, branch):
-        calls.append(branch)
+    def raced(session, request, start):
+        calls.append(start)
         with suppress(CommitConflict):
             if len(calls) > 1:
-                return rewrite_days(session, request, branch)
+                return rewrite_days(session, request, start)
         raise CommitConflict("Found conflicting files")
 
     once = rewrite_files.run(tables.session, changelog_request(), rewrite=raced)
