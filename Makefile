@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 CHAOS_ARGS ?=
 BENCH_ARGS ?=
+DOCS_PORT ?= 8085
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -19,10 +20,10 @@ STAMP := $(VENV)/.installed
 .PHONY: help
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nKnobs: DAYS=december|all (demo), PYTEST_ARGS="-k name" (test...), PYTEST_WORKERS=0 (test, one after the other), SLACKWATER_STACK_PORT_BASE=14200\n'
+	@printf '\nKnobs: DAYS=december|all (demo), PYTEST_ARGS="-k name" (test...), PYTEST_WORKERS=0 (test, one after the other), DOCS_PORT=8085 (docs), SLACKWATER_STACK_PORT_BASE=14200\n'
 
 ##@ Try it
-.PHONY: demo up down
+.PHONY: demo up down docs
 demo: setup ## Start the system, replay real sales, show the tested numbers (DAYS=all: the whole year)
 	@$(SLACKWATER) demo --days $(DAYS)
 
@@ -31,6 +32,9 @@ up: setup ## Start the live, empty system
 
 down: setup ## Stop the system; data stays (delete it with: slackwater stack down --delete)
 	@$(SLACKWATER) stack down
+
+docs: setup ## Make dbt's pages of the warehouse, serve them on 127.0.0.1 until Ctrl-C (the stack has to be up: make up)
+	@$(SLACKWATER) docs --port $(DOCS_PORT)
 
 ##@ Prove it
 .PHONY: test test-unit test-year chaos bench lint

@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "lake": "lake:app",
     "schema": "schema:app",
     "explain": "explain:explain",
+    "lineage": "lineage:lineage",
+    "docs": "docs:docs",
     "sql": "query:sql",
     "doctor": "doctor:doctor",
     "env": "environment:env",

@@ -49,9 +49,14 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Put after a `where`: restricts an incremental build to the touched rows; a full build sees all. #}
+{# Put after a `where`: restricts an incremental build to the touched rows; a full build sees all. Whether there is a table
+   to build on is a question to the warehouse, which `whole_tables` saves. #}
 {% macro impact_filter(column, order_column=none, date_column=none) -%}
-    {%- if is_incremental() -%}
+    {%- if var('whole_tables') -%}
+        {%- if execute and flags.WHICH in ['run', 'build'] -%}
+            {{ exceptions.raise_compiler_error("whole_tables is for compiling; to build whole tables use --full-refresh") }}
+        {%- endif -%}
+    {%- elif is_incremental() -%}
         and {{ impact_predicate(column, order_column, date_column) }}
     {%- endif -%}
 {%- endmacro %}

@@ -120,7 +120,15 @@ def docs_arguments(
     return ("docs", "generate", *_common(variables, target_dir=target_dir, project_dir=project_dir))
 
 
-def _common(variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None) -> tuple[str, ...]:
+def compile_arguments(*, target_dir: Path, project_dir: Path | None = None) -> tuple[str, ...]:
+    """Return the arguments of `dbt compile` of whole tables, for which no warehouse is asked."""
+    offline = ("--no-populate-cache", "--no-introspect")
+    return ("compile", *offline, *_common({"whole_tables": True}, target_dir=target_dir, project_dir=project_dir))
+
+
+def _common(
+    variables: Mapping[str, str | int | bool], *, target_dir: Path, project_dir: Path | None
+) -> tuple[str, ...]:
     target, project = target_dir.resolve(), project_dir or ProjectSettings().dbt_dir
     return (
         "--project-dir",

@@ -282,6 +282,30 @@ def test_row_lost_from_raw_fails_the_volume_check(judged, tmp_path):
     assert _check(judged.judge(tmp_path), "RAW.ORDERS", "volume").outcome is Outcome.PASSED
 
 
+def test_line_that_a_view_doubles_fails_the_volume_check_of_the_view(judged, tmp_path):
+    assert _check(judged.judge(tmp_path), "STAGING.ORDER_ITEMS_ENHANCED", "volume").outcome is Outcome.PASSED
+    judged.warehouse.execute("create table STAGING.KEPT as select * from STAGING.HIST_PRODUCTS")
+    judged.warehouse.execute("insert into STAGING.HIST_PRODUCTS select * from STAGING.KEPT")  # two prices at once
+    try:
+        again = judged.judge(tmp_path)
+        check = _check(again, "STAGING.ORDER_ITEMS_ENHANCED", "volume")
+        assert (check.outcome, Decimal(check.measured), check.owner) == (Outcome.FAILED, 8, "analytics")
+        assert check.is_rejecting
+        assert _check(again, "STAGING.STG_ORDER_ITEMS", "volume").outcome is Outcome.PASSED
+    finally:
+        judged.warehouse.execute("create or replace table STAGING.HIST_PRODUCTS as select * from STAGING.KEPT")
+        judged.warehouse.execute("drop table STAGING.KEPT")
+
+
+def test_row_lost_between_base_and_staging_fails_the_volume_check_of_staging(judged, tmp_path):
+    judged.warehouse.execute("update STAGING.BASE_USERS set __op = 'd' where id = 1")  # staging still has it
+    try:
+        check = _check(judged.judge(tmp_path), "STAGING.STG_USERS", "volume")
+        assert (check.outcome, Decimal(check.measured), check.owner) == (Outcome.FAILED, 1, "platform")
+    finally:
+        judged.warehouse.execute("update STAGING.BASE_USERS set __op = 'c' where id = 1")
+
+
 def test_contract_whose_table_is_gone_rejects_as_not_evaluated(judged, tmp_path):
     contracts = tmp_path / "contracts"
     shutil.copytree(Path(__file__).resolve().parents[2] / "soda" / "contracts", contracts)

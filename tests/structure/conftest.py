@@ -1,9 +1,17 @@
-"""What the structure tests look at: the tracked text files of the project, without running any of it."""
+"""What the structure tests look at: the tracked text files of the project, and dbt's manifest of it."""
 
+import fcntl
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, compile_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED_FOLDERS = {"__pycache__", "build", "target", "logs", "dbt_packages", "spark-warehouse", "metastore_db"}
@@ -38,3 +46,28 @@ def text_files() -> tuple[Path, ...]:
 @pytest.fixture(scope="session")
 def python_files(text_files: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(path for path in text_files if path.suffix == ".py")
+
+
+@pytest.fixture(scope="session")
+def manifest_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return dbt's manifest with every model compiled; the test processes of one session share it."""
+    base = tmp_path_factory.getbasetemp()
+    target = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dbt-manifest"
+    target.mkdir(exist_ok=True)
+    path = target / "manifest.json"
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            command = [sys.executable, "-m", "dbt.cli.main", *compile_arguments(target_dir=target)]
+            done = subprocess.run(
+                command, env=os.environ | DBT_ENVIRONMENT, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return path
+
+
+@pytest.fixture(scope="session")
+def manifest(manifest_path: Path) -> dict[str, Any]:
+    """Return the manifest as a document."""
+    found: dict[str, Any] = json.loads(manifest_path.read_bytes())
+    return found
