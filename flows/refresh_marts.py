@@ -15,6 +15,7 @@ from slackwater.errors import GateFailed
 from slackwater.naming import MART_SET
 from tasks.completeness import assess_completeness
 from tasks.lake_upkeep import announce_lake_upkeep
+from tasks.refresh_costs import record_refresh_costs
 from tasks.refresh_steps import (
     is_refresh_due,
     publish_refresh,
@@ -48,6 +49,7 @@ def refresh_marts(mart_set: str = MART_SET, force: bool = False) -> State[None]:
                     reject_refresh(refresh, verdict, lease)
                     raise GateFailed(f"Refresh {refresh.refresh_id} rejected: {'; '.join(verdict.reasons)}")
                 published.append(publish_refresh(refresh, lease).publication_id)
+                record_refresh_costs(refresh.refresh_id, return_state=True)
         if published:
             # Without retries and without the lease: it must neither fail nor delay a publication.
             assess_completeness.with_options(retries=0)(return_state=True)

@@ -180,6 +180,16 @@ class Warehouse:
             return names, [tuple(row) for row in cursor.fetchall()]
 
     @contextmanager
+    def tagged(self, query_tag: str) -> Iterator[None]:
+        """Put another query tag on the statements inside, so that the query history tells them from others."""
+        self.execute(f"alter session set query_tag = {quote_text(query_tag)}")
+        try:
+            yield
+        finally:
+            if self._connection is not None:  # a new session begins with its own tag
+                self.execute(f"alter session set query_tag = {quote_text(self._query_tag)}")
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make the DML statements inside atomic: commit at the end, roll back on any error.
 

@@ -22,6 +22,7 @@ from slackwater.naming import (
 )
 from slackwater.settings import LakeSettings, S3Settings, WarehouseSettings
 from slackwater.warehouse.audit import AUDIT_LOG_DDL
+from slackwater.warehouse.costs import REFRESH_COSTS_DDL
 from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
 
 SCHEMAS = (SCHEMA_RAW, SCHEMA_STAGING, SCHEMA_MARTS, SCHEMA_CANDIDATE, SCHEMA_OPS)
@@ -88,6 +89,8 @@ OPS_TABLES: tuple[str, ...] = (
         delete_count number(38,0) not null, input_count number(38,0) not null, rewrite_bytes number(38,0) not null,
         score number(38,3) not null, files_after number(38,0), deletes_after number(38,0), bytes_after number(38,0),
         evidence_tag varchar, logged_at timestamp_ntz(6) not null)""",
+    # One row per refresh, step (impact, build, publish) and table the step wrote. rows_scanned: read from any table.
+    REFRESH_COSTS_DDL,
     # One row per trouble that was announced as an event.
     """create table if not exists OPS.ANNOUNCEMENT (
         announcement_key varchar not null, announced_at timestamp_ntz(6) not null)""",

@@ -14,6 +14,7 @@ from slackwater.ledger.model import RefreshState, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import SCHEMA_MARTS
 from slackwater.warehouse import audit
+from slackwater.warehouse.costs import Step, query_tag
 from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
 from slackwater.warehouse.refresh import Refresh
 
@@ -94,7 +95,7 @@ def _deeds(publication: Publication) -> list[audit.Deed]:
 def write_publication(warehouse: Warehouse, refresh: Refresh, *, marts: Sequence[Mart]) -> Publication:
     """Run the publication's transaction, unless this refresh was published before. See `publish`."""
     publication_id = publication_id_of(refresh.refresh_id)
-    with warehouse.transaction():
+    with warehouse.tagged(query_tag(Step.PUBLISH, refresh.refresh_id)), warehouse.transaction():
         # Waits for, or conflicts with, every other publication and refresh start; only then is the state read.
         warehouse.execute("update OPS.MART_LOCK set lock_seq = lock_seq + 1 where mart_set = ?", (refresh.mart_set,))
         if warehouse.query("select 1 from MARTS.PUBLICATION where refresh_id = ?", (refresh.refresh_id,)):

@@ -14,6 +14,7 @@ from slackwater.errors import TerminalError
 from slackwater.ledger.model import LedgerRefresh, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
+from slackwater.warehouse.costs import Step, query_tag
 from slackwater.warehouse.impact import SCOPE_KEY, LoadRange, impact_statements
 
 
@@ -117,7 +118,7 @@ def record_impact(warehouse: Warehouse, frozen: LedgerRefresh) -> None:
     """
     refresh_id, mart_set = frozen.refresh_id, frozen.mart_set
     built = _built_entities(warehouse)
-    with warehouse.transaction():
+    with warehouse.tagged(query_tag(Step.IMPACT, refresh_id)), warehouse.transaction():
         # The same lock as a publication takes: a late publication of an older refresh either ends before or is refused.
         warehouse.execute("update OPS.MART_LOCK set lock_seq = lock_seq + 1 where mart_set = ?", (mart_set,))
         if warehouse.query("select 1 from OPS.REFRESH where refresh_id = ?", (refresh_id,)):

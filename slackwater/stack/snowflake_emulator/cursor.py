@@ -8,8 +8,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+import duckdb
 from fakesnow import transforms
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.dialect import parse_one
@@ -17,6 +19,14 @@ from sqlglot import Expr, exp
 
 from slackwater.stack.snowflake_emulator import answers, databases, notes, rewrites, session_commands, verdicts
 from slackwater.stack.snowflake_emulator.merge import run_merge
+from slackwater.stack.snowflake_emulator.query_history import (
+    LONGEST_TEXT,
+    Operator,
+    ProfiledConnection,
+    RanStatement,
+    execution_ms,
+    operators_of,
+)
 from slackwater.stack.snowflake_emulator.transactions import Phase, is_dml
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
     """fakesnow's cursor under Snowflake's transaction rules."""
 
     _conn: EmulatedSession
+    _profiled: tuple[tuple[Operator, ...], float] = ((), 0.0)
 
     def execute(self, command: str, params: RawParams = None, *_: Any, **kwargs: Any) -> EmulatedCursor:
         """Run one statement.
@@ -71,7 +82,8 @@ class EmulatedCursor(FakeSnowflakeCursor):
         """Answer without DuckDB where that is enough, else parse, check the transaction and run."""
         self._sqlstate = None
         session = self._conn
-        command = self._inline_variables(command)
+        sent, started_at = command, datetime.now(UTC)
+        command = session.history.answer(self._inline_variables(command), self._duck_conn)
         administrative = self._administrative(command)
         statement = administrative or parse_one(command)
         if refusal := session.transaction.refusal(statement):
@@ -86,7 +98,25 @@ class EmulatedCursor(FakeSnowflakeCursor):
         elif administrative is not None:
             self._run(statement, None)
         else:
+            kind = _kind(statement)
             self._run_with_patience(statement, params)
+            self._remember(sent, kind, started_at)
+
+    def _remember(self, sent: str, kind: str, started_at: datetime) -> None:
+        """Add the statement that has just run to the account's history."""
+        operators, milliseconds = self._profiled
+        self._conn.history.add(
+            RanStatement(
+                query_id=str(self._sfqid),
+                text=sent[:LONGEST_TEXT],
+                kind=kind,
+                query_tag=self._conn.query_tag,
+                started_at=started_at,
+                ended_at=datetime.now(UTC),
+                execution_ms=round(milliseconds),
+                operators=operators,
+            )
+        )
 
     def _administrative(self, command: str) -> Expr | None:
         """Return the statement that answers session administration, or None when `command` is none."""
@@ -155,12 +185,30 @@ class EmulatedCursor(FakeSnowflakeCursor):
         """Run statements in order; return the notes to write when their transaction is over."""
         session = self._conn
         noted: list[str] = []
+        self._profiled = ((), 0.0)
+        is_ctas = isinstance(steps[0], exp.Create)
         for step in steps:
             prepared = rewrites.prepare(step, warehouse=session.warehouse, role=session.role)
             transformed = self._transform(prepared, params)
             noted += notes.take_notes(transformed, database=session.database, schema=session.schema)
-            self._execute(transformed, params if transformed.find(exp.Placeholder) else None)
+            self._execute_profiled(transformed, params if transformed.find(exp.Placeholder) else None, is_ctas=is_ctas)
         return noted
+
+    def _execute_profiled(self, transformed: Expr, params: Params, *, is_ctas: bool) -> None:
+        """Run one step and add what DuckDB says of it to the statement's profile."""
+        duck = self._duck_conn
+        profiled = ProfiledConnection(duck)
+        self._duck_conn = cast(duckdb.DuckDBPyConnection, profiled)
+        try:
+            self._execute(transformed, params)
+            profiled.note()
+        finally:
+            self._duck_conn = duck
+        profile = profiled.profile or {}
+        operators, milliseconds = self._profiled
+        affected = self._rowcount if is_dml(transformed) else None
+        found = operators_of(profile, is_ctas=is_ctas, affected=affected)
+        self._profiled = (operators + found, milliseconds + execution_ms(profile))
 
     def _transform_explode(self, expression: Expr) -> list[Expr]:
         """Split a statement where DuckDB needs several; a MERGE stays whole."""
@@ -176,3 +224,9 @@ class EmulatedCursor(FakeSnowflakeCursor):
 
 def _bound(params: RawParams) -> Params:
     return params.copy() if isinstance(params, dict) else list(params) if params else None
+
+
+def _kind(statement: Expr) -> str:
+    """Return Snowflake's QUERY_TYPE of a statement."""
+    is_ctas = isinstance(statement, exp.Create) and statement.kind == "TABLE" and statement.expression is not None
+    return "CREATE_TABLE_AS_SELECT" if is_ctas else statement.key.upper()

@@ -17,6 +17,7 @@ from sqlglot import Expr
 from slackwater.settings import S3Settings
 from slackwater.stack.snowflake_emulator import databases, rewrites
 from slackwater.stack.snowflake_emulator.options import EmulatorOptions
+from slackwater.stack.snowflake_emulator.query_history import QueryHistory
 from slackwater.stack.snowflake_emulator.result_cache import BoundedResultCache
 from slackwater.stack.snowflake_emulator.session import EmulatedSession
 
@@ -47,6 +48,7 @@ class EmulatedSnowflake(FakeSnow):
         self.results_cache = BoundedResultCache()
         self.sessions: dict[str, EmulatedSession] = {}
         self.stopping = threading.Event()
+        self.history = QueryHistory()
         self._connecting = threading.Lock()
         for folder in (options.databases_dir, options.stages_dir, options.spill_dir):
             folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ class EmulatedSnowflake(FakeSnow):
                 autocommit=kwargs.get("autocommit", True),
                 options=self.options,
             )
-        session.peers, session.stopping = self.sessions, self.stopping
+        session.peers, session.stopping, session.history = self.sessions, self.stopping, self.history
         return session
 
     def register_s3(self, settings: S3Settings) -> None:

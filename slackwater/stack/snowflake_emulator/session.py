@@ -15,6 +15,7 @@ from fakesnow.conn import FakeSnowflakeConnection
 
 from slackwater.stack.snowflake_emulator.cursor import EmulatedCursor
 from slackwater.stack.snowflake_emulator.options import EmulatorOptions
+from slackwater.stack.snowflake_emulator.query_history import QueryHistory
 from slackwater.stack.snowflake_emulator.transactions import Phase, Transaction
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class EmulatedSession(FakeSnowflakeConnection):
         transaction: State of the explicit or implicit transaction.
         query_tag: Session parameter QUERY_TAG, given back by SHOW PARAMETERS.
         peer: Address of the TCP connection that carried the last request.
+        history: What the account's sessions ran; the account puts its own here.
     """
 
     def __init__(self, *args: Any, options: EmulatorOptions, **kwargs: Any) -> None:
@@ -43,6 +45,8 @@ class EmulatedSession(FakeSnowflakeConnection):
         self.last_used = time.monotonic()
         self.peers: dict[str, EmulatedSession] = {}
         self.stopping = threading.Event()
+        self.history = QueryHistory()
+        self._duck_conn.execute("PRAGMA enable_profiling = 'no_output'")
 
     def cursor(self, cursor_class: Any = None) -> EmulatedCursor:  # noqa: ARG002  # the base class has it
         """Return a cursor of this session; rows are tuples whatever class is asked for."""
