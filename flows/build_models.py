@@ -5,7 +5,6 @@ A subflow of `refresh_marts`; by hand it rebuilds the candidate of a refresh tha
 
 from prefect import flow
 
-from tasks.refresh_costs import record_refresh_costs
 from tasks.run_dbt import run_dbt_models, run_dbt_tests
 
 
@@ -17,5 +16,4 @@ def build_models(refresh_id: str) -> None:
         refresh_id: Id of a refresh in state `building`.
     """
     run_dbt_models(refresh_id)
-    record_refresh_costs(refresh_id, return_state=True)
     run_dbt_tests(refresh_id)

@@ -47,6 +47,7 @@ def refresh_marts(mart_set: str = MART_SET, force: bool = False) -> State[None]:
                 verdict = scan_quality(refresh.refresh_id)
                 if not verdict.is_passed:
                     reject_refresh(refresh, verdict, lease)
+                    record_refresh_costs(refresh.refresh_id, return_state=True)
                     raise GateFailed(f"Refresh {refresh.refresh_id} rejected: {'; '.join(verdict.reasons)}")
                 published.append(publish_refresh(refresh, lease).publication_id)
                 record_refresh_costs(refresh.refresh_id, return_state=True)
