@@ -58,7 +58,7 @@ def compare_days(
     *,
     days: Sequence[date],
     key: Sequence[str],
-    known: KnownChecks,
+    known: KnownChecks = NOTHING_KNOWN,
 ) -> tuple[PartitionDifference, ...]:
     """Return the days whose rows are not the same in both versions.
 

@@ -6,7 +6,6 @@ commit. The tag stays while that is not done: the next run finishes what a kille
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -27,8 +26,8 @@ from slackwater.lake.rewrite import (
 from slackwater.naming import SNAPSHOT_RESTORED_FROM, SNAPSHOT_REWRITE_ID
 from spark import versions
 from spark.branch_rewrite import EVIDENCE_DAYS
-from spark.comparison import NOTHING_KNOWN, KnownChecks, Version, compare_days, row_key
-from spark.rewriting import Rewrite, reading_once
+from spark.comparison import Version, compare_days, row_key
+from spark.rewriting import Rewrite, Start
 from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, snapshot_property
 from spark.timing import timed
@@ -77,36 +76,25 @@ def _attempt(
     tag = f"{BEFORE_PREFIX}{request.rewrite_id}"
     versions.create_tag(session, request.table, tag, head)
     marked = snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id)
-    known = NOTHING_KNOWN
     try:
-        with spark_errors(), ExitStack() as kept:
-            with timed(seconds, "read"):
-                start = kept.enter_context(reading_once(session, request, head, branch=None))
-            known = start.known
-            with timed(seconds, "rewrite"), marked:
-                rewrite(session, request, start)
+        with spark_errors(), timed(seconds, "rewrite"), marked:
+            rewrite(session, request, Start(Version(head, {}), None))
     except SlackwaterError as exc:
-        settled = _settle(session, request, tag, seconds, known)  # it may have committed before it failed
+        settled = _settle(session, request, tag, seconds)  # it may have committed before it failed
         if settled.is_bad:
             return settled
         if not isinstance(exc, CommitConflict):
             raise
         return _result(session, request, Outcome.SKIPPED, seconds, reason=f"others committed meanwhile: {exc}")
-    return _settle(session, request, tag, seconds, known)
+    return _settle(session, request, tag, seconds)
 
 
-def _settle(
-    session: SparkSession,
-    request: RewriteRequest,
-    tag: str,
-    seconds: dict[str, float],
-    known: KnownChecks = NOTHING_KNOWN,
-) -> RewriteResult:
+def _settle(session: SparkSession, request: RewriteRequest, tag: str, seconds: dict[str, float]) -> RewriteResult:
     """Compare what a rewrite committed since its tag, put back what it changed, and drop the tag."""
     table, rewrite_id = request.table, tag.removeprefix(BEFORE_PREFIX)
     before = versions.named_versions(session, table, prefix=tag)[tag]
     with timed(seconds, "verify"):
-        judged = _judge(session, request, before=before, rewrite_id=rewrite_id, known=known)
+        judged = _judge(session, request, before=before, rewrite_id=rewrite_id)
     counts = tuple(judged.counts[day] for day in sorted(judged.counts))
     outcome, reason, evidence = (Outcome.REWRITTEN, "", None) if judged.ours else (Outcome.UNCHANGED, _NOTHING, None)
     if judged.differences:
@@ -132,9 +120,7 @@ def _settle(
 _NOTHING = "there was nothing to join"
 
 
-def _judge(
-    session: SparkSession, request: RewriteRequest, *, before: int, rewrite_id: str, known: KnownChecks
-) -> _Judged:
+def _judge(session: SparkSession, request: RewriteRequest, *, before: int, rewrite_id: str) -> _Judged:
     """Compare each commit of a rewrite with the commit before it, on the days whose files it changed."""
     table, judged = request.table, _Judged()
     head = current_snapshot_id(session, table)
@@ -148,25 +134,20 @@ def _judge(
         old, new = (Version(one, files[one]) for one in (commit.parent_id, commit.snapshot_id))
         counts = versions.changed_counts(old.files, new.files)
         judged.counts |= {one.day: _joined(judged.counts.get(one.day), one) for one in counts}
-        judged.differences += _differences(session, request, old, new, [one.day for one in counts], known)
+        judged.differences += _differences(session, request, old, new, [one.day for one in counts])
     if judged.ours:
         judged.is_restored = any(one.restored_from == str(judged.ours[0].parent_id) for one in since or ())
     return judged
 
 
 def _differences(
-    session: SparkSession,
-    request: RewriteRequest,
-    before: Version,
-    after: Version,
-    days: Sequence[date],
-    known: KnownChecks,
+    session: SparkSession, request: RewriteRequest, before: Version, after: Version, days: Sequence[date]
 ) -> tuple[PartitionDifference, ...]:
     """Return the days one commit changed; all of them when what it wrote cannot be read."""
     key = row_key(request.kind, load_entity(request.entity))
     try:
         with spark_errors():
-            return compare_days(session, request.table, before, after, days=days, key=key, known=known)
+            return compare_days(session, request.table, before, after, days=days, key=key)
     except StoreRejected as exc:
         return tuple(PartitionDifference(day=day, before=None, after=None, unreadable=str(exc)) for day in days)
 

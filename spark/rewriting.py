@@ -1,11 +1,12 @@
 """Rewrites the small files of some days of a table, on a branch or on main. What it made is checked by the caller.
 
-A day that fits into few files is read once: its rows are kept, checked and written anew as a whole, because opening
-many small files is most of the work, and a second opening for the check would double it. So is a day with deleted rows,
-which takes their delete files away in the same commit: `remove-dangling-deletes` of Iceberg's procedure ignores the
-branch and commits to main (read in 1.11.0), and without it the delete files stay. Greater days go through the
-procedure, which leaves their good files alone. Its partial progress stays off: a group that lost a race is left out
-silently, with `failed_data_files_count` 0.
+On a branch, a day that fits into few files is read once: its rows are kept, checked and written anew as a whole,
+because opening many small files is most of the work, and a second opening for the check would double it. So is a day
+with deleted rows, which takes their delete files away in the same commit: `remove-dangling-deletes` of Iceberg's
+procedure ignores the branch and commits to main (read in 1.11.0), and without it the delete files stay. Greater days go
+through the procedure, which leaves their good files alone, and so do all days of a table that is appended to: an
+overwrite must compare itself with every append before each try to commit, and starves beside a busy writer. Partial
+progress of the procedure stays off: a group that lost a race is left out silently, with `failed_data_files_count` 0.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,6 @@ from pyspark.sql import functions as f
 
 from slackwater.entities.model import load_entity
 from slackwater.lake.compaction import LARGE_SHARE, SMALL_SHARE
-from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import RewriteRequest
 from spark.comparison import NOTHING_KNOWN, KnownChecks, Version, check_rows, row_key
 from spark.versions import DayFiles, catalog_of, files_of
@@ -52,16 +52,14 @@ Rewrite = Callable[[SparkSession, RewriteRequest, Start], None]
 
 
 @contextmanager
-def reading_once(
-    session: SparkSession, request: RewriteRequest, snapshot_id: int, *, branch: str | None
-) -> Iterator[Start]:
+def reading_once(session: SparkSession, request: RewriteRequest, snapshot_id: int, *, branch: str) -> Iterator[Start]:
     """Read and check the days that will be written anew, and keep their rows meanwhile.
 
     Args:
         session: As `spark.session.open_session` returns it.
         request: What will be rewritten.
         snapshot_id: Head of the branch.
-        branch: Branch to commit to; None: main.
+        branch: Branch to commit to.
     """
     version = Version(snapshot_id, files_of(session, request.table, (snapshot_id,))[snapshot_id])
     anew = tuple(day for day in request.days if day in version.files and is_written_anew(version.files[day], request))
@@ -69,7 +67,7 @@ def reading_once(
         yield Start(version, branch)
         return
     # A branch is read in the columns the table has now, a snapshot in those it had then.
-    rows = session.table(_target(request, branch)).where(f.col("date").isin(*anew)).persist()
+    rows = session.table(f"{request.table}.branch_{branch}").where(f.col("date").isin(*anew)).persist()
     try:
         known = check_rows(rows, version, key=row_key(request.kind, load_entity(request.entity)))
         yield Start(version, branch, anew, rows, known)
@@ -80,7 +78,7 @@ def reading_once(
 def is_written_anew(files: DayFiles, request: RewriteRequest) -> bool:
     """Say whether a day is written anew as a whole: it has deleted rows, or many files for its few bytes."""
     if files.delete_files:
-        return request.kind is TableKind.STATE
+        return True
     target = request.target_file_bytes
     has_too_many = files.data_files >= request.min_inputs and files.data_files > ceil(files.size_bytes / target)
     return has_too_many and files.size_bytes <= ANEW_FILES * target
@@ -93,9 +91,6 @@ def rewrite_days(session: SparkSession, request: RewriteRequest, start: Start) -
         session: As `spark.session.open_session` returns it.
         request: What to rewrite.
         start: What it begins with.
-
-    Raises:
-        Exception: Of Spark; a day that is written anew and was appended to meanwhile is a conflict.
     """
     others = [day for day in request.days if day not in start.anew]
     if others:
@@ -140,16 +135,7 @@ def _order(request: RewriteRequest) -> dict[str, str]:
 def _write_anew(request: RewriteRequest, start: Start, rows: DataFrame) -> None:
     """Write whole days without their deleted rows, sorted; replaces their data and delete files in one commit."""
     order = ["date", load_entity(request.entity).key] if request.is_sorted_by_key else ["date"]
+    writer = rows.repartition("date").sortWithinPartitions(*order).writeTo(f"{request.table}.branch_{start.branch}")
     # Distribution none: the rows lie as they shall be written; another shuffle would lose their order.
-    options = {
-        "distribution-mode": "none",
-        "target-file-size-bytes": str(request.target_file_bytes),
-        "isolation-level": "serializable",
-        "validate-from-snapshot-id": str(start.version.snapshot_id),
-    }
-    writer = rows.repartition("date").sortWithinPartitions(*order).writeTo(_target(request, start.branch))
-    writer.options(**options).overwrite(f.col("date").isin(*start.anew))
-
-
-def _target(request: RewriteRequest, branch: str | None) -> str:
-    return f"{request.table}.branch_{branch}" if branch else request.table
+    writer = writer.option("distribution-mode", "none")
+    writer.option("target-file-size-bytes", str(request.target_file_bytes)).overwritePartitions()
