@@ -47,7 +47,7 @@ test-unit: setup ## Only the tests that need no service (about a minute)
 test-year: setup ## The full year, end to end (takes long)
 	@$(PYTHON) -m pytest -m "slow" $(PYTEST_ARGS)
 
-chaos: setup ## Break the running system on purpose, 50 seeded schedules (about two hours; CHAOS_ARGS="--schedules 5")
+chaos: setup ## Break the running system on purpose, 50 seeded schedules (about an hour and a half; CHAOS_ARGS="--schedules 5")
 	@$(PYTHON) tests/chaos/run.py $(CHAOS_ARGS)
 
 bench: setup ## Measure speed and size on this machine
