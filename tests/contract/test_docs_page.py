@@ -24,9 +24,13 @@ pytestmark = pytest.mark.contract
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WITHOUT_WAREHOUSE = ("--no-populate-cache", "--empty-catalog")
 MODEL_PAGE = "#!/model/model.slackwater.daily_business_metrics"
-SERVE = "import sys; from pathlib import Path; from slackwater.warehouse.dbt_docs import serve_docs;" + (
-    " serve_docs(Path(sys.argv[1]), port=0, say=lambda line: print(line, flush=True))"
-)
+SERVE = """
+import signal, sys
+from pathlib import Path
+from slackwater.warehouse.dbt_docs import serve_docs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
+serve_docs(Path(sys.argv[1]), port=0, say=lambda line: print(line, flush=True))
+"""
 
 
 @pytest.fixture(scope="module")
