@@ -4,9 +4,9 @@ On a branch, a day that fits into few files is read once: its rows are kept, che
 because opening many small files is most of the work, and a second opening for the check would double it. So is a day
 with deleted rows, which takes their delete files away in the same commit: `remove-dangling-deletes` of Iceberg's
 procedure ignores the branch and commits to main (read in 1.11.0), and without it the delete files stay. Greater days go
-through the procedure, which leaves their good files alone, and so do all days of a table that is appended to: an
-overwrite must compare itself with every append before each try to commit, and starves beside a busy writer. Partial
-progress of the procedure stays off: a group that lost a race is left out silently, with `failed_data_files_count` 0.
+through the procedure, which leaves their good files alone, and so do all days of a table that is appended to: beside a
+writer that never pauses an overwrite of main did not end within minutes. Partial progress of the procedure stays off: a
+group that lost a race is left out silently, with `failed_data_files_count` 0.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -47,7 +47,8 @@ def trace_columns(sql: str, tables: Tables) -> dict[str, tuple[TableColumn, ...]
         tables: Every table it reads.
 
     Raises:
-        TerminalError: The select cannot be parsed, or names a table or column that is not known.
+        TerminalError: The select cannot be parsed, names a table or column that is not known, or has a subquery in an
+            expression.
     """
     schema = MappingSchema(dialect=DIALECT)
     for (schema_name, table), known in tables.items():
@@ -69,6 +70,15 @@ def _query(scope: Scope) -> exp.Query:
     return scope.expression
 
 
+def _source(scope: Scope, name: str) -> Scope | exp.Table:
+    found = scope.sources.get(name)
+    if not isinstance(found, Scope | exp.Table):
+        raise TerminalError(
+            f"the columns of this select cannot be followed: {name} is not in its `from`; join what a subquery reads"
+        )
+    return found
+
+
 def _of_position(scope: Scope, at: int, tables: Tables) -> Iterator[TableColumn]:
     """Yield what the column at a position is made of; of a union, in each of its selects."""
     if isinstance(scope.expression, exp.SetOperation):
@@ -77,7 +87,7 @@ def _of_position(scope: Scope, at: int, tables: Tables) -> Iterator[TableColumn]
         return
     expression = _query(scope).selects[at]
     for column in expression.find_all(exp.Column):
-        source = scope.sources[column.table]
+        source = _source(scope, column.table)
         if isinstance(source, Scope):
             yield from _of_position(source, _query(source).named_selects.index(column.name), tables)
         else:
@@ -96,7 +106,7 @@ def _row_key(scope: Scope, tables: Tables) -> Iterator[TableColumn]:
     begin = scope.expression.find(exp.From)
     if begin is None:
         return
-    source = scope.sources[begin.this.alias_or_name]
+    source = _source(scope, begin.this.alias_or_name)
     if isinstance(source, Scope):
         yield from _row_key(source, tables)
         return

@@ -56,8 +56,13 @@ def test_columns_come_in_the_order_of_the_select_and_a_star_is_all_of_them():
 
 @pytest.mark.parametrize(
     "sql",
-    [f"select colour as value from {ORDERS}", "select id as value from DW.STAGING.nowhere", "select from where ("],
-    ids=["column", "table", "no SQL"],
+    [
+        f"select colour as value from {ORDERS}",
+        "select id as value from DW.STAGING.nowhere",
+        "select from where (",
+        f"select id, (select max(units) from {LINES}) as value from {ORDERS}",
+    ],
+    ids=["column", "table", "no SQL", "subquery in an expression"],
 )
 def test_what_is_not_known_is_an_error_and_no_gap(sql):
     with pytest.raises(TerminalError, match="cannot be followed"):
