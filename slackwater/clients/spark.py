@@ -110,7 +110,7 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
 
 def _end_of(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line for line in lines if line.strip() and not line.lstrip().startswith("at ")]
+    told = [line for line in lines if line.strip(" ^~") and not line.lstrip().startswith("at ")]
     if not told:
         raise StoreRejected(f"the job ended without a word; see {log}")
     # A JVM without memory cannot say so at the end any more: what follows are errors of talking to it.

@@ -29,6 +29,13 @@ _RULES: tuple[Rule, ...] = (
         ),
     ),
     (
+        r"Py4JNetworkError",
+        lambda text, _: StoreUnavailable(
+            "the JVM of Spark ended in the middle, as when it is killed or the machine has no memory left; what was"
+            f" committed stands, and the next run does the rest ({text})"
+        ),
+    ),
+    (
         r"No space left on device|Disk quota exceeded|File too large",
         lambda text, spark: StoreUnavailable(
             f"the disk of {spark.work_dir} is full; free space or set SLACKWATER_SPARK_WORK_DIR ({text})"

@@ -5,6 +5,7 @@ objects; what is not given is null. LSNs and positions count up, so later calls 
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ Value = str | int | bool | Decimal | datetime | None
 Change = Mapping[str, Value]
 
 ACTOR = "test"
+DBT_SECONDS = 300.0
 DEFAULT_TIME = datetime.fromisoformat("2010-12-01 08:00:00")
 
 
@@ -128,14 +130,22 @@ def changelog_rows(entity: str, changes: Sequence[Change], *, batch_id: str, sou
 def run_dbt(arguments: Sequence[str], *, env: Mapping[str, str], target_dir: Path) -> tuple[NodeResult, ...]:
     """Run dbt in a process of its own and return what its nodes did; a failed node is a result, not an error."""
     (target_dir / RUN_RESULTS).unlink(missing_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *arguments],
+    process = subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-m", "dbt.cli.main", *arguments],
         env={**os.environ, **env, **DBT_ENVIRONMENT},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=300,
     )
+    with process:
+        try:
+            said, errors = process.communicate(timeout=DBT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # it says where each of its threads is
+            said, errors = process.communicate()
+            log = target_dir / "logs" / "dbt.log"
+            asked = log.read_text(encoding="utf-8")[-3000:] if log.exists() else "no log"
+            raise AssertionError(f"dbt hung:\n{said[-1500:]}\n{errors[-6000:]}\n{asked}") from None
     if not (target_dir / RUN_RESULTS).exists():
-        raise AssertionError(f"dbt stopped early (exit {done.returncode}):\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+        raise AssertionError(f"dbt stopped early (exit {process.returncode}):\n{said[-3000:]}{errors[-2000:]}")
     return read_run_results(target_dir / RUN_RESULTS)

@@ -3,8 +3,10 @@
 import hashlib
 import os
 import resource
+import threading
 from contextlib import closing, contextmanager
 
+import psutil
 import pytest
 from s3_proxy import proxied
 
@@ -54,12 +56,12 @@ def request_of(bench, file):
 def fold(module_sandbox):
     """Fold a batch in a process of its own; returns what the job answered."""
 
-    def run(batch, **environment):
+    def run(batch, *, check=lambda: None, **environment):
         spark = SparkSettings(work_dir=module_sandbox.profile.home / "spark")
         environment = {**module_sandbox.env, "SLACKWATER_SPARK_WORK_DIR": str(spark.work_dir), **environment}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
         jobs = SparkJobs(spark, ProjectSettings(), {**kept, **environment})
-        return jobs.run("fold_changes", FoldJob(folds=(batch,)), FoldJobResult)
+        return jobs.run("fold_changes", FoldJob(folds=(batch,)), FoldJobResult, check=check)
 
     return run
 
@@ -95,6 +97,27 @@ def test_too_little_memory_is_said_with_what_to_change(fold, bench):
         kind, message = type(exc).__name__, str(exc)
     assert kind == SparkOutOfMemory.__name__
     assert "set SLACKWATER_SPARK_PROFILE to a greater one" in message
+
+
+def test_a_jvm_that_is_killed_at_work_is_told_and_its_folds_can_be_done_again(fold, batch, module_sandbox):
+    is_at_work = threading.Event()
+
+    def see(_, path):
+        if path.endswith(".parquet"):
+            is_at_work.set()
+        return False
+
+    def kill_the_jvm_at_work():
+        if is_at_work.is_set():
+            for process in psutil.Process().children(recursive=True):
+                if process.name() == "java":
+                    process.kill()
+
+    with (
+        proxied(module_sandbox.s3.endpoint_url, is_forbidden=see) as endpoint,
+        pytest.raises(StoreUnavailable, match="the JVM of Spark ended in the middle"),
+    ):
+        fold(batch, check=kill_the_jvm_at_work, SLACKWATER_S3_ENDPOINT_URL=endpoint)
 
 
 def test_a_full_spill_folder_is_named(fold, batch, module_sandbox):

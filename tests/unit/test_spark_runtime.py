@@ -109,6 +109,7 @@ def test_a_limit_without_room_for_a_heap_is_refused():
     ("text", "kind", "told"),
     [
         ("java.lang.OutOfMemoryError: Java heap space", errors.SparkOutOfMemory, "SLACKWATER_SPARK_PROFILE"),
+        ("Py4JNetworkError: Error while sending", errors.StoreUnavailable, "the JVM of Spark ended in the middle"),
         ("java.io.IOException: No space left on device", errors.StoreUnavailable, "SLACKWATER_SPARK_WORK_DIR"),
         ("ValidationException: Found conflicting files", errors.CommitConflict, "another commit was first"),
         ("PSQLException: Connection to 127.0.0.1:1 refused", errors.StoreUnavailable, "catalog"),
