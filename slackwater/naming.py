@@ -48,10 +48,7 @@ SNAPSHOT_PURGE_ID = "slackwater.purge-id"
 """Key of the snapshot summary that holds the id of the purge that took old files away."""
 
 SNAPSHOT_REWRITE_ID = "slackwater.rewrite-id"
-"""Key of the snapshot summary that holds the id of the rewrite that made it; Iceberg's own procedures set none."""
-
-SNAPSHOT_RESTORED_FROM = "slackwater.restored-from"
-"""Key of the snapshot summary that holds the id of the snapshot a bad rewrite was undone from."""
+"""Key of the snapshot summary that holds the id of the rewrite that made it."""
 
 SCHEMA_RAW = "RAW"
 SCHEMA_STAGING = "STAGING"

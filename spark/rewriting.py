@@ -1,12 +1,11 @@
-"""Rewrites the small files of some days of a table, on a branch or on main. What it made is checked by the caller.
+"""Rewrites the small files of some days of a table, on a branch. What it made is checked by the caller.
 
-On a branch, a day that fits into few files is read once: its rows are kept, checked and written anew as a whole,
-because opening many small files is most of the work, and a second opening for the check would double it. So is a day
-with deleted rows, which takes their delete files away in the same commit: `remove-dangling-deletes` of Iceberg's
-procedure ignores the branch and commits to main (read in 1.11.0), and without it the delete files stay. Greater days go
-through the procedure, which leaves their good files alone, and so do all days of a table that is appended to: beside a
-writer that never pauses an overwrite of main did not end within minutes. Partial progress of the procedure stays off: a
-group that lost a race is left out silently, with `failed_data_files_count` 0.
+A day that fits into few files is read once: its rows are kept, checked and written anew as a whole, because opening
+many small files is most of the work, and a second opening for the check would double it. So is a day with deleted rows,
+which takes their delete files away in the same commit: `remove-dangling-deletes` of Iceberg's procedure ignores the
+branch and commits to main (read in 1.11.0), and without it the delete files stay. Greater days go through the
+procedure, which leaves their good files alone. Its partial progress stays off: a group that lost a race is left out
+silently, with `failed_data_files_count` 0.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from pyspark.sql import functions as f
 
 from slackwater.entities.model import load_entity
 from slackwater.lake.compaction import LARGE_SHARE, SMALL_SHARE
-from slackwater.lake.rewrite import RewriteRequest
+from slackwater.lake.rewrite import BRANCH, RewriteRequest
 from spark.comparison import NOTHING_KNOWN, KnownChecks, Version, check_rows, row_key
 from spark.versions import DayFiles, catalog_of, files_of
 
@@ -34,14 +33,12 @@ class Start:
 
     Attributes:
         version: Where it begins.
-        branch: Branch to commit to; None: main, which may be appended to meanwhile.
         anew: Days that are written anew as a whole.
         rows: Their rows; None when there is no such day.
         known: Checks of these rows.
     """
 
     version: Version
-    branch: str | None
     anew: tuple[date, ...] = ()
     rows: DataFrame | None = None
     known: KnownChecks = NOTHING_KNOWN
@@ -52,25 +49,24 @@ Rewrite = Callable[[SparkSession, RewriteRequest, Start], None]
 
 
 @contextmanager
-def reading_once(session: SparkSession, request: RewriteRequest, snapshot_id: int, *, branch: str) -> Iterator[Start]:
+def reading_once(session: SparkSession, request: RewriteRequest, snapshot_id: int) -> Iterator[Start]:
     """Read and check the days that will be written anew, and keep their rows meanwhile.
 
     Args:
         session: As `spark.session.open_session` returns it.
         request: What will be rewritten.
         snapshot_id: Head of the branch.
-        branch: Branch to commit to.
     """
     version = Version(snapshot_id, files_of(session, request.table, (snapshot_id,))[snapshot_id])
     anew = tuple(day for day in request.days if day in version.files and is_written_anew(version.files[day], request))
     if not anew:
-        yield Start(version, branch)
+        yield Start(version)
         return
     # A branch is read in the columns the table has now, a snapshot in those it had then.
-    rows = session.table(f"{request.table}.branch_{branch}").where(f.col("date").isin(*anew)).persist()
+    rows = session.table(f"{request.table}.branch_{BRANCH}").where(f.col("date").isin(*anew)).persist()
     try:
         known = check_rows(rows, version, key=row_key(request.kind, load_entity(request.entity)))
-        yield Start(version, branch, anew, rows, known)
+        yield Start(version, anew, rows, known)
     finally:
         rows.unpersist()
 
@@ -94,9 +90,9 @@ def rewrite_days(session: SparkSession, request: RewriteRequest, start: Start) -
     """
     others = [day for day in request.days if day not in start.anew]
     if others:
-        session.sql(rewrite_statement(request, others, branch=start.branch, catalog=catalog_of(session)))
+        session.sql(rewrite_statement(request, others, branch=BRANCH, catalog=catalog_of(session)))
     if start.rows is not None:
-        _write_anew(request, start, start.rows)
+        _write_anew(request, start.rows)
 
 
 def rewrite_statement(request: RewriteRequest, days: Sequence[date], *, branch: str | None, catalog: str) -> str:
@@ -132,10 +128,10 @@ def _order(request: RewriteRequest) -> dict[str, str]:
     return {"strategy": "'sort'", "sort_order": f"'{load_entity(request.entity).key} ASC NULLS LAST'"}
 
 
-def _write_anew(request: RewriteRequest, start: Start, rows: DataFrame) -> None:
+def _write_anew(request: RewriteRequest, rows: DataFrame) -> None:
     """Write whole days without their deleted rows, sorted; replaces their data and delete files in one commit."""
     order = ["date", load_entity(request.entity).key] if request.is_sorted_by_key else ["date"]
-    writer = rows.repartition("date").sortWithinPartitions(*order).writeTo(f"{request.table}.branch_{start.branch}")
+    writer = rows.repartition("date").sortWithinPartitions(*order).writeTo(f"{request.table}.branch_{BRANCH}")
     # Distribution none: the rows lie as they shall be written; another shuffle would lose their order.
     writer = writer.option("distribution-mode", "none")
     writer.option("target-file-size-bytes", str(request.target_file_bytes)).overwritePartitions()

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as f
 
 from slackwater.lake.rewrite import PartitionCheck, PartitionCounts
-from slackwater.naming import SNAPSHOT_RESTORED_FROM, SNAPSHOT_REWRITE_ID
+from slackwater.naming import SNAPSHOT_REWRITE_ID
 from spark.transforms.checksum import CHECKS, checks
 
 _VERSION = "_version"
@@ -35,14 +35,12 @@ class Commit:
 
     Attributes:
         rewrite_id: The rewrite of ours that made it with a statement.
-        restored_from: The snapshot it put days back to, when it undid a rewrite.
     """
 
     snapshot_id: int
     parent_id: int | None
     operation: str
     rewrite_id: str | None
-    restored_from: str | None
 
 
 _NO_FILES = DayFiles(0, 0, 0, Decimal(0))
@@ -118,8 +116,7 @@ def rows_of(session: SparkSession, table: str, version: int, *, days: Collection
 def commits_since(session: SparkSession, table: str, *, tip: int, base: int) -> tuple[Commit, ...] | None:
     """Return the commits that led from a base to a tip, oldest first; None when the base is no ancestor of the tip."""
     rows = session.sql(
-        f"select snapshot_id, parent_id, operation, summary['{SNAPSHOT_REWRITE_ID}'],"
-        f" summary['{SNAPSHOT_RESTORED_FROM}'] from {table}.snapshots"
+        f"select snapshot_id, parent_id, operation, summary['{SNAPSHOT_REWRITE_ID}'] from {table}.snapshots"
     ).collect()
     known = {row[0]: Commit(*row) for row in rows}
     found: list[Commit] = []

@@ -7,8 +7,8 @@ succeeds only if main is still the snapshot that was looked at, otherwise we rel
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
@@ -17,7 +17,6 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
-    CommitStateUnknownException,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
@@ -25,8 +24,8 @@ from pyiceberg.exceptions import (
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
+from slackwater.clients.iceberg_errors import is_lost_race, translated
 from slackwater.clients.iceberg_history import (
     added_files,
     files_with_rows,
@@ -41,7 +40,7 @@ from slackwater.clients.iceberg_schema import (
     state_iceberg_schema,
 )
 from slackwater.entities.model import Entity
-from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected, StoreUnavailable
+from slackwater.errors import CommitConflict, ConfigurationError, StoreRejected
 from slackwater.naming import (
     CHANGES_NAMESPACE,
     ENTITIES,
@@ -146,7 +145,9 @@ class Lake:
                 table.metadata.properties["commit.retry.num-retries"] = "0"
                 try:
                     table.append(rows, snapshot_properties={SNAPSHOT_BATCH_ID: batch_id})
-                except CommitFailedException:
+                except (CommitFailedException, ValueError) as exc:
+                    if not is_lost_race(exc):
+                        raise
                     sleep(min(2.0, 0.05 * 2**attempt) * (0.5 + jitter()))
                     continue
                 return CommittedAppend(
@@ -265,21 +266,6 @@ class Lake:
             "write.metadata.previous-versions-max": "50",
             "commit.retry.num-retries": "20",
         }
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn pyiceberg's, SQLAlchemy's and the object store's errors of the enclosed block into ours."""
-    try:
-        yield
-    except NoSuchTableError as exc:
-        raise ConfigurationError(f"{exc}; run `slackwater stack up` to create the lake's tables") from exc
-    except CommitFailedException as exc:
-        raise CommitConflict(str(exc)) from exc
-    except (CommitStateUnknownException, SQLAlchemyError) as exc:
-        raise StoreUnavailable(f"the Iceberg catalog is not available: {str(exc).splitlines()[0]}") from exc
-    except OSError as exc:
-        raise StoreUnavailable(f"the lake's object store is not available: {exc}") from exc
 
 
 def _dates(rows: pa.Table) -> list[date]:

@@ -8,7 +8,8 @@ import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
 from pyiceberg.table.snapshots import ancestors_of
 
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.clients.iceberg_history import is_history_complete
 from slackwater.naming import ENTITIES, SNAPSHOT_BATCH_ID, changelog_table
 

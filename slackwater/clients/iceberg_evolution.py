@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pyiceberg.exceptions import NoSuchTableError
 
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.clients.iceberg_schema import ICEBERG_FIELD_TYPES
 from slackwater.entities.ddl import ICEBERG_TYPES
 from slackwater.entities.evolution import FoundTable, Place, SchemaStep, StepKind

@@ -12,7 +12,8 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import PrimitiveType
 
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.clients.iceberg_history import snapshot_of
 from slackwater.naming import changelog_table
 

@@ -17,7 +17,8 @@ from pyiceberg.manifest import DataFileContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.clients.iceberg_partitions import MANIFEST_READERS
 from slackwater.errors import StoreRejected
 from slackwater.lake.compaction import PartitionFiles

@@ -22,7 +22,8 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.lake.history import Snapshot, TableHistory
 from slackwater.naming import SNAPSHOT_BATCH_ID, SNAPSHOT_FOLDED_BATCHES, SNAPSHOT_PURGE_ID
 

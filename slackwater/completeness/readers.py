@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from slackwater.clients.clickhouse import SpeedStore
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.clients.iceberg_partitions import rows_by_date
 from slackwater.clients.postgres import connect
 from slackwater.clients.postgres import translated as postgres_translated

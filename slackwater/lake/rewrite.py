@@ -16,11 +16,8 @@ from slackwater.lake.policy import TableKind, TablePolicy
 EVIDENCE_PREFIX = "rejected-"
 """Before a rewrite's id: name of the tag at a snapshot that failed its check."""
 
-BEFORE_PREFIX = "before-"
-"""Before a rewrite's id: name of the tag a changelog's rewrite is compared with and restored from, while it runs."""
-
 BRANCH = "rewrite"
-"""Branch a state table is rewritten on; one at a time, the caller's lease."""
+"""Branch a table is rewritten on; one at a time, the caller's lease."""
 
 
 class RewriteRequest(BaseModel):
@@ -107,9 +104,8 @@ class Outcome(StrEnum):
 
     REWRITTEN = "rewritten"
     UNCHANGED = "unchanged"  # there was nothing to join
-    REJECTED = "rejected"  # a state table: it was bad, and main never had it
-    RESTORED = "restored"  # a changelog: it was bad, and main has the rows of before again
-    SKIPPED = "skipped"  # others committed meanwhile, each time
+    REJECTED = "rejected"  # it was bad, and main never had it
+    SKIPPED = "skipped"  # others replaced its files meanwhile, each time
 
 
 class RewriteResult(BaseModel):
@@ -140,7 +136,7 @@ class RewriteResult(BaseModel):
     @property
     def is_bad(self) -> bool:
         """Say whether the rewrite changed rows: somebody must look at the evidence."""
-        return self.outcome in (Outcome.REJECTED, Outcome.RESTORED)
+        return self.outcome is Outcome.REJECTED
 
     @property
     def removed_files(self) -> int:

@@ -11,7 +11,8 @@ from datetime import datetime
 
 import pyarrow.parquet as pq
 
-from slackwater.clients.iceberg import Lake, translated
+from slackwater.clients.iceberg import Lake
+from slackwater.clients.iceberg_errors import translated
 from slackwater.clients.snowflake import Warehouse, quote_identifier, quote_text
 from slackwater.entities.model import CHANGELOG_COLUMNS, ColumnType, Entity
 from slackwater.errors import LoadMismatch, SchemaBehind, TerminalError

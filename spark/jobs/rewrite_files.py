@@ -1,21 +1,18 @@
 """Rewrite the small files of some days of a table so that no answer changes, or nothing of it stays.
 
-`python -m spark.jobs.rewrite_files REQUEST RESULT` reads a `RewriteJob` and writes a `RewriteJobResult`, both JSON. A
-state table has one writer, so it is rewritten on a branch; a changelog is appended to, so it is rewritten in place. One
+`python -m spark.jobs.rewrite_files REQUEST RESULT` reads a `RewriteJob` and writes a `RewriteJobResult`, both JSON. One
 rewrite per table at a time: the caller's lease.
 """
 
 from pyspark.sql import SparkSession
 
 from slackwater.errors import SlackwaterError, StoreRejected
-from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import RewriteAnswer, RewriteJob, RewriteJobResult, RewriteRequest, RewriteResult
 from slackwater.spark_runtime.failures import error_document
-from spark.branch_rewrite import rewrite_on_branch
-from spark.in_place_rewrite import rewrite_in_place
 from spark.rewriting import Rewrite, rewrite_days
 from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, require_format
+from spark.verified_rewrite import rewrite_verified
 from spark.versions import commits_since
 
 
@@ -48,9 +45,7 @@ def run(session: SparkSession, request: RewriteRequest, *, rewrite: Rewrite = re
     with spark_errors():
         require_format(session, request.table)
         _require_planned(session, request)
-    if request.kind is TableKind.STATE:
-        return rewrite_on_branch(session, request, rewrite)
-    return rewrite_in_place(session, request, rewrite)
+    return rewrite_verified(session, request, rewrite)
 
 
 def _require_planned(session: SparkSession, request: RewriteRequest) -> None:

@@ -1,6 +1,7 @@
-"""The verified rewrite of a table with one writer: on a branch, compared with main, and only then published.
+"""The verified rewrite: on a branch, compared with where it began, and only then are the files of main exchanged.
 
-No reader of main sees a rewrite before it was compared. A bad one stays under a tag as evidence.
+No reader of main sees a rewrite before it was compared, and whoever appends meanwhile loses nothing. A bad rewrite
+stays under a tag as evidence.
 """
 
 from contextlib import ExitStack
@@ -8,11 +9,13 @@ from contextlib import ExitStack
 from pyspark.sql import SparkSession
 
 from slackwater.entities.model import load_entity
-from slackwater.errors import CommitConflict
+from slackwater.errors import CommitConflict, StoreRejected
 from slackwater.lake.rewrite import (
     BRANCH,
     EVIDENCE_PREFIX,
     Outcome,
+    PartitionCounts,
+    PartitionDifference,
     RewriteRequest,
     RewriteResult,
 )
@@ -21,6 +24,7 @@ from spark import versions
 from spark.comparison import Version, compare_days, row_key
 from spark.rewriting import Rewrite, Start, reading_once
 from spark.spark_errors import spark_errors
+from spark.swap import swap_files
 from spark.tables import current_snapshot_id, snapshot_property
 from spark.timing import timed
 
@@ -28,8 +32,8 @@ EVIDENCE_DAYS = 30
 """How long the snapshot of a bad rewrite is kept."""
 
 
-def rewrite_on_branch(session: SparkSession, request: RewriteRequest, rewrite: Rewrite) -> RewriteResult:
-    """Rewrite on a branch, compare, and move main to it; done anew when another commit moved main meanwhile.
+def rewrite_verified(session: SparkSession, request: RewriteRequest, rewrite: Rewrite) -> RewriteResult:
+    """Rewrite on a branch, compare, and exchange the files on main; done anew when others replaced some of them first.
 
     Args:
         session: As `spark.session.open_session` returns it.
@@ -70,8 +74,8 @@ def _attempt(
             judged = _rewrite_and_judge(session, request, rewrite, head, seconds)
             if judged.outcome is Outcome.REWRITTEN:
                 with timed(seconds, "publish"):
-                    catalog = versions.catalog_of(session)
-                    session.sql(f"call {catalog}.system.fast_forward('{table}', 'main', '{BRANCH}')")
+                    published = _publish(session, request, base=head)
+                judged = judged.model_copy(update={"snapshot_id": published})
             return judged
         finally:
             versions.drop_branch(session, table, BRANCH)
@@ -82,12 +86,20 @@ def _rewrite_and_judge(
 ) -> RewriteResult:
     with ExitStack() as kept:
         with timed(seconds, "read"):
-            start = kept.enter_context(reading_once(session, request, head, branch=BRANCH))
+            start = kept.enter_context(reading_once(session, request, head))
         with timed(seconds, "rewrite"), snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id):
             rewrite(session, request, start)
         tip = current_snapshot_id(session, request.table, branch=BRANCH) or head
         with timed(seconds, "verify"):
             return _judge(session, request, start, tip=tip)
+
+
+def _publish(session: SparkSession, request: RewriteRequest, *, base: int) -> int | None:
+    """Exchange the files on main; returns the snapshot main is at then."""
+    tip = current_snapshot_id(session, request.table, branch=BRANCH) or base
+    commits = versions.commits_since(session, request.table, tip=tip, base=base) or ()
+    swap_files(session, request.table, commits, base=base, rewrite_id=request.rewrite_id)
+    return current_snapshot_id(session, request.table)
 
 
 def _judge(session: SparkSession, request: RewriteRequest, start: Start, *, tip: int) -> RewriteResult:
@@ -97,15 +109,7 @@ def _judge(session: SparkSession, request: RewriteRequest, start: Start, *, tip:
         return _result(request, Outcome.UNCHANGED, snapshot_id=head, reason="there was nothing to join")
     after = Version(tip, versions.files_of(session, table, (tip,))[tip])
     counts = versions.changed_counts(start.version.files, after.files)
-    differences = compare_days(
-        session,
-        table,
-        start.version,
-        after,
-        days=[one.day for one in counts],
-        key=row_key(request.kind, load_entity(request.entity)),
-        known=start.known,
-    )
+    differences = _differences(session, request, start, after, counts)
     if not differences:
         return _result(request, Outcome.REWRITTEN, snapshot_id=tip).model_copy(update={"counts": counts})
     tag = f"{EVIDENCE_PREFIX}{request.rewrite_id}"
@@ -118,6 +122,19 @@ def _judge(session: SparkSession, request: RewriteRequest, start: Start, *, tip:
     return _result(request, Outcome.REJECTED, snapshot_id=head, reason=reason).model_copy(
         update={"counts": counts, "differences": differences, "evidence_tag": tag}
     )
+
+
+def _differences(
+    session: SparkSession, request: RewriteRequest, start: Start, after: Version, counts: tuple[PartitionCounts, ...]
+) -> tuple[PartitionDifference, ...]:
+    """Return the days a rewrite changed; all of them when what it wrote cannot be read."""
+    days = [one.day for one in counts]
+    key = row_key(request.kind, load_entity(request.entity))
+    try:
+        with spark_errors():
+            return compare_days(session, request.table, start.version, after, days=days, key=key, known=start.known)
+    except StoreRejected as exc:
+        return tuple(PartitionDifference(day=day, before=None, after=None, unreadable=str(exc)) for day in days)
 
 
 def _result(
