@@ -1,11 +1,10 @@
-"""Compares days of two versions of a table by the checks of their rows; known checks are not read again."""
+"""Compares days of two versions of a table by the checks of their rows; rows that were seen are not read again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from slackwater.entities.model import Entity
 from slackwater.lake.policy import TableKind
@@ -23,31 +22,20 @@ class Version:
 
 
 @dataclass(frozen=True)
-class KnownChecks:
-    """Checks of rows that were read before.
+class SeenRows:
+    """What was counted of the rows of some days while something else read them.
 
     Attributes:
-        columns: Names and types of the rows: other columns make other checks of the same rows.
-        by_files: Per day and fingerprint of its files.
+        columns: Names and types of the rows: other columns make another check of the same rows.
+        check: Of all of these days together; a row's day is part of its content.
     """
 
-    columns: tuple[tuple[str, str], ...] = ()
-    by_files: Mapping[tuple[date, Decimal], PartitionCheck] = field(default_factory=dict)
-
-    def of(self, version: Version, day: date) -> PartitionCheck | None:
-        """Return the check of a day as a version holds it; None when its files are others."""
-        files = version.files.get(day)
-        return self.by_files.get((day, files.fingerprint)) if files is not None else None
+    days: tuple[date, ...]
+    columns: tuple[tuple[str, str], ...]
+    check: PartitionCheck
 
 
-NOTHING_KNOWN = KnownChecks()
-
-
-def check_rows(rows: DataFrame, version: Version, *, key: Sequence[str]) -> KnownChecks:
-    """Read rows of some days of a version and return their checks."""
-    found = versions.checks_by_day(rows, key=key)
-    by_files = {(day, version.files[day].fingerprint): check for day, check in found.items() if day in version.files}
-    return KnownChecks(tuple(rows.dtypes), by_files)
+NOTHING_SEEN = SeenRows((), (), PartitionCheck(row_count=0, key_sum=0, key_xor=0, content_sum=0, content_xor=0))
 
 
 def compare_days(
@@ -58,7 +46,7 @@ def compare_days(
     *,
     days: Sequence[date],
     key: Sequence[str],
-    known: KnownChecks = NOTHING_KNOWN,
+    seen: SeenRows = NOTHING_SEEN,
 ) -> tuple[PartitionDifference, ...]:
     """Return the days whose rows are not the same in both versions.
 
@@ -69,24 +57,21 @@ def compare_days(
         after: The newer version.
         days: Days to compare.
         key: Columns that name a row.
-        known: Checks of days of the older version; the others are read.
+        seen: Of the older version. Where the newer one agrees, the older is not read; else it is, day by day: a job
+            that had to do something twice may have counted it twice.
     """
-    if not days:
+    agreed = set(seen.days) if seen.days and _agrees(session, table, after, seen, key=key) else set[date]()
+    others = [day for day in days if day not in agreed]
+    if not others:
         return ()
-    columns = tuple(versions.rows_of(session, table, after.snapshot_id, days=days).dtypes)
-    told = known if known.columns == columns else NOTHING_KNOWN
-    held = {day: check for day in days if (check := told.of(before, day)) is not None}
-    unknown = [day for day in days if day not in held]
-    made: dict[date, PartitionCheck] = {}
-    if held:
-        rows = versions.rows_of(session, table, after.snapshot_id, days=sorted(held))
-        made |= versions.checks_by_day(rows, key=key)
-    if unknown:
-        pair = (before.snapshot_id, after.snapshot_id)
-        found = versions.checks_of(session, table, pair, days=unknown, key=key)
-        held |= found[before.snapshot_id]
-        made |= found[after.snapshot_id]
-    return compare_checks(held, made)
+    found = versions.checks_of(session, table, (before.snapshot_id, after.snapshot_id), days=others, key=key)
+    return compare_checks(found[before.snapshot_id], found[after.snapshot_id])
+
+
+def _agrees(session: SparkSession, table: str, version: Version, seen: SeenRows, *, key: Sequence[str]) -> bool:
+    if tuple(versions.rows_of(session, table, version.snapshot_id, days=seen.days).dtypes) != seen.columns:
+        return False
+    return versions.check_of_days(session, table, version.snapshot_id, days=seen.days, key=key) == seen.check
 
 
 def row_key(kind: TableKind, entity: Entity) -> tuple[str, ...]:

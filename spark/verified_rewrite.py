@@ -4,7 +4,7 @@ No reader of main sees a rewrite before it was compared, and whoever appends mea
 stays under a tag as evidence.
 """
 
-from contextlib import ExitStack
+from datetime import date
 
 from pyspark.sql import SparkSession
 
@@ -14,15 +14,14 @@ from slackwater.lake.rewrite import (
     BRANCH,
     EVIDENCE_PREFIX,
     Outcome,
-    PartitionCounts,
     PartitionDifference,
     RewriteRequest,
     RewriteResult,
 )
 from slackwater.naming import SNAPSHOT_REWRITE_ID
 from spark import versions
-from spark.comparison import Version, compare_days, row_key
-from spark.rewriting import Rewrite, Start, reading_once
+from spark.comparison import SeenRows, Version, compare_days, row_key
+from spark.rewriting import Rewrite
 from spark.spark_errors import spark_errors
 from spark.swap import swap_files
 from spark.tables import current_snapshot_id, snapshot_property
@@ -84,14 +83,12 @@ def _attempt(
 def _rewrite_and_judge(
     session: SparkSession, request: RewriteRequest, rewrite: Rewrite, head: int, seconds: dict[str, float]
 ) -> RewriteResult:
-    with ExitStack() as kept:
-        with timed(seconds, "read"):
-            start = kept.enter_context(reading_once(session, request, head))
-        with timed(seconds, "rewrite"), snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id):
-            rewrite(session, request, start)
-        tip = current_snapshot_id(session, request.table, branch=BRANCH) or head
-        with timed(seconds, "verify"):
-            return _judge(session, request, start, tip=tip)
+    start = Version(head, versions.files_of(session, request.table, (head,))[head])
+    with timed(seconds, "rewrite"), snapshot_property(session, SNAPSHOT_REWRITE_ID, request.rewrite_id):
+        seen = rewrite(session, request, start)
+    tip = current_snapshot_id(session, request.table, branch=BRANCH) or head
+    with timed(seconds, "verify"):
+        return _judge(session, request, start, seen, tip=tip)
 
 
 def _publish(session: SparkSession, request: RewriteRequest, *, base: int) -> int | None:
@@ -102,14 +99,16 @@ def _publish(session: SparkSession, request: RewriteRequest, *, base: int) -> in
     return current_snapshot_id(session, request.table)
 
 
-def _judge(session: SparkSession, request: RewriteRequest, start: Start, *, tip: int) -> RewriteResult:
+def _judge(
+    session: SparkSession, request: RewriteRequest, start: Version, seen: SeenRows, *, tip: int
+) -> RewriteResult:
     """Compare every day whose files are not the same on the branch; a bad branch is tagged."""
-    table, head = request.table, start.version.snapshot_id
+    table, head = request.table, start.snapshot_id
     if tip == head:
         return _result(request, Outcome.UNCHANGED, snapshot_id=head, reason="there was nothing to join")
     after = Version(tip, versions.files_of(session, table, (tip,))[tip])
-    counts = versions.changed_counts(start.version.files, after.files)
-    differences = _differences(session, request, start, after, counts)
+    counts = versions.changed_counts(start.files, after.files)
+    differences = _differences(session, request, start, after, seen, [one.day for one in counts])
     if not differences:
         return _result(request, Outcome.REWRITTEN, snapshot_id=tip).model_copy(update={"counts": counts})
     tag = f"{EVIDENCE_PREFIX}{request.rewrite_id}"
@@ -125,14 +124,13 @@ def _judge(session: SparkSession, request: RewriteRequest, start: Start, *, tip:
 
 
 def _differences(
-    session: SparkSession, request: RewriteRequest, start: Start, after: Version, counts: tuple[PartitionCounts, ...]
+    session: SparkSession, request: RewriteRequest, before: Version, after: Version, seen: SeenRows, days: list[date]
 ) -> tuple[PartitionDifference, ...]:
     """Return the days a rewrite changed; all of them when what it wrote cannot be read."""
-    days = [one.day for one in counts]
     key = row_key(request.kind, load_entity(request.entity))
     try:
         with spark_errors():
-            return compare_days(session, request.table, start.version, after, days=days, key=key, known=start.known)
+            return compare_days(session, request.table, before, after, days=days, key=key, seen=seen)
     except StoreRejected as exc:
         return tuple(PartitionDifference(day=day, before=None, after=None, unreadable=str(exc)) for day in days)
 

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
 from slackwater.lake.rewrite import PartitionCheck, PartitionCounts
@@ -99,13 +100,16 @@ def checks_of(
         rows = rows.unionByName(part, allowMissingColumns=True)
     found: dict[int, dict[date, PartitionCheck]] = {version: {} for version in versions}
     for row in checks(rows, key=key, by=("date", _VERSION), without=(_VERSION,)).collect():
-        found[row[_VERSION]][row["date"]] = _check(row)
+        found[row[_VERSION]][row["date"]] = check_of(row.asDict())
     return found
 
 
-def checks_by_day(rows: DataFrame, *, key: Sequence[str]) -> dict[date, PartitionCheck]:
-    """Return the checks of rows, by their day."""
-    return {row["date"]: _check(row) for row in checks(rows, key=key, by=("date",)).collect()}
+def check_of_days(
+    session: SparkSession, table: str, version: int, *, days: Collection[date], key: Sequence[str]
+) -> PartitionCheck:
+    """Return one check of all rows of some days in a version."""
+    [row] = checks(rows_of(session, table, version, days=days), key=key, by=()).collect()
+    return check_of(row.asDict())
 
 
 def rows_of(session: SparkSession, table: str, version: int, *, days: Collection[date]) -> DataFrame:
@@ -156,5 +160,6 @@ def drop_tag(session: SparkSession, table: str, name: str) -> None:
     session.sql(f"alter table {table} drop tag if exists `{name}`")
 
 
-def _check(row: Row) -> PartitionCheck:
-    return PartitionCheck(**{name: int(row[name]) for name in CHECKS})
+def check_of(row: Mapping[str, Any]) -> PartitionCheck:
+    """Return the check of a row of `CHECKS`; of no rows, whose sums are null, one of zeros."""
+    return PartitionCheck(**{name: int(row[name] or 0) for name in CHECKS})

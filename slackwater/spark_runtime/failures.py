@@ -54,7 +54,8 @@ _RULES: tuple[Rule, ...] = (
         lambda text, _: StoreRejected(f"the object store refused access; check SLACKWATER_S3_* and the policy: {text}"),
     ),
     (
-        r"is not a Parquet file|CORRUPT|could not read page|Could not read footer|NotFoundException|NoSuchKey",
+        r"is not a Parquet file|CORRUPT|could not read page|Could not read footer|NotFoundException|NoSuchKey"
+        r"|Status Code: 416",
         lambda text, _: StoreRejected(
             f"a data file cannot be read: {_named_file(text)}; find the batch that brought it:"
             f" slackwater lake file {_named_file(text)} ({text})"

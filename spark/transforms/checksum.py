@@ -40,6 +40,29 @@ def row_hash(schema: StructType, names: Sequence[str]) -> Column:
     return f.xxhash64(f.lit(types), are_null, *(f.col(name) for name in ordered))
 
 
+def hashes(rows: DataFrame, *, key: Sequence[str], without: Sequence[str] = ()) -> DataFrame:
+    """Add the hashes of key and content that `check_columns` reduces.
+
+    Args:
+        rows: Rows of a table.
+        key: What names a row.
+        without: Columns that are no part of the content, such as which version a row is from.
+    """
+    content = [name for name in rows.columns if name not in without]
+    return rows.withColumns({_KEY: row_hash(rows.schema, key), _CONTENT: row_hash(rows.schema, content)})
+
+
+def check_columns() -> list[Column]:
+    """Return the aggregates over rows with hashes, named as `CHECKS`."""
+    return [
+        f.count(f.lit(1)).alias("row_count"),
+        f.sum(f.col(_KEY).cast(WIDE)).alias("key_sum"),
+        f.bit_xor(_KEY).alias("key_xor"),
+        f.sum(f.col(_CONTENT).cast(WIDE)).alias("content_sum"),
+        f.bit_xor(_CONTENT).alias("content_xor"),
+    ]
+
+
 def checks(rows: DataFrame, *, key: Sequence[str], by: Sequence[str], without: Sequence[str] = ()) -> DataFrame:
     """Reduce rows to one row of checksums per group.
 
@@ -52,12 +75,4 @@ def checks(rows: DataFrame, *, key: Sequence[str], by: Sequence[str], without: S
     Returns:
         One row per group: the columns of `by`, then `CHECKS`.
     """
-    content = [name for name in rows.columns if name not in without]
-    hashed = rows.select(*by, row_hash(rows.schema, key).alias(_KEY), row_hash(rows.schema, content).alias(_CONTENT))
-    return hashed.groupBy(*by).agg(
-        f.count(f.lit(1)).alias("row_count"),
-        f.sum(f.col(_KEY).cast(WIDE)).alias("key_sum"),
-        f.bit_xor(_KEY).alias("key_xor"),
-        f.sum(f.col(_CONTENT).cast(WIDE)).alias("content_sum"),
-        f.bit_xor(_CONTENT).alias("content_xor"),
-    )
+    return hashes(rows, key=key, without=without).groupBy(*by).agg(*check_columns())

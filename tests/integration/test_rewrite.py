@@ -20,9 +20,9 @@ from slackwater.lake.fold import FoldRequest
 from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import BRANCH, Outcome, RewriteRequest, require_good
 from slackwater.naming import changelog_table, state_table
-from spark.comparison import Version
+from spark.comparison import NOTHING_SEEN, Version
 from spark.jobs import fold_changes, rewrite_files
-from spark.rewriting import Start, rewrite_days, rewrite_statement
+from spark.rewriting import rewrite_days, rewrite_statement
 from spark.tables import current_snapshot_id, folded_batches
 from spark.versions import create_branch, named_versions
 
@@ -143,16 +143,22 @@ def then(*statements):
     """A faulty rewrite: the real one, then statements on the table or branch it wrote to."""
 
     def rewrite(session, request, start):
-        rewrite_days(session, request, start)
+        seen = rewrite_days(session, request, start)
         for statement in statements:
             session.sql(statement.format(t=written(request)))
+        return seen
 
     return rewrite
 
 
 def only(statement):
     """A rewrite that does nothing but harm: costs less than one that also rewrites."""
-    return lambda session, request, start: session.sql(statement.format(t=written(request)))
+
+    def rewrite(session, request, start):
+        session.sql(statement.format(t=written(request)))
+        return NOTHING_SEEN
+
+    return rewrite
 
 
 def written(request):
@@ -160,8 +166,8 @@ def written(request):
 
 
 def a_start(tables, table):
-    """What a rewrite begins with that goes through Iceberg's procedure alone."""
-    return Start(Version(current_snapshot_id(tables.session, table), {}))
+    """Where a rewrite begins that goes through Iceberg's procedure alone."""
+    return Version(current_snapshot_id(tables.session, table), {})
 
 
 DROPS = then("delete from {t} where id = 3003")
@@ -175,8 +181,9 @@ TOUCHES_ANOTHER_DAY = only(f"delete from {{t}} where id = {keys_of(0, TUESDAY)[0
 def revives(session, request, start):
     """Brings back the row a delete file hides, as a rewrite does that does not apply it."""
     first = session.sql(f"select min_by(snapshot_id, committed_at) from {STATE}.snapshots").first()[0]
-    rewrite_days(session, request, start)
+    seen = rewrite_days(session, request, start)
     session.sql(f"insert into {written(request)} select * from {STATE} version as of {first} where id = {DELETED_KEY}")
+    return seen
 
 
 def test_a_state_table_has_fewer_files_no_deletes_and_the_same_rows(tables):
@@ -198,9 +205,10 @@ def test_small_files_are_read_once_for_the_rewrite_and_its_check(tables, module_
     kept = {address: store.get(*address.split("/", 1)) for address in old}
 
     def rewrite(session, request, start):
-        rewrite_days(session, request, start)
+        seen = rewrite_days(session, request, start)
         for address in old:
             store.put(*address.split("/", 1), b"gone")
+        return seen
 
     try:
         result = rewrite_files.run(tables.session, request(kind, days=(TUESDAY,)), rewrite=rewrite)
@@ -294,10 +302,11 @@ def test_a_state_table_another_wrote_to_is_rewritten_anew_and_after_a_bound_skip
         left = [times]
 
         def rewrite(session, request, start):
-            rewrite_days(session, request, start)
+            seen = rewrite_days(session, request, start)
             if left[0]:
                 left[0] -= 1
                 session.sql(f"update {STATE} set status = 'raced' where id = {UPDATED_KEY}")
+            return seen
 
         return rewrite
 
@@ -366,8 +375,9 @@ def test_a_bad_rewrite_of_a_changelog_is_never_seen_and_what_was_appended_meanwh
     before = tables.content(CHANGES)
 
     def with_append(session, request, start):
-        rewrite(session, request, start)
+        seen = rewrite(session, request, start)
         tables.append("meanwhile", (day,), number=60)
+        return seen
 
     result = rewrite_files.run(tables.session, changelog_request(days=(MONDAY,)), rewrite=with_append)
     assert (result.outcome, [one.day for one in result.differences]) == (Outcome.REJECTED, [day])
@@ -385,7 +395,7 @@ def test_a_rewrite_whose_files_cannot_be_read_is_rejected(tables, module_sandbox
     before = tables.content(CHANGES)
 
     def rewrite(session, request, start):
-        rewrite_days(session, request, start)
+        seen = rewrite_days(session, request, start)
         address = next(
             task.file.file_path
             for task in tables.lake.load_table(CHANGES).scan().use_ref(BRANCH).plan_files()
@@ -393,6 +403,7 @@ def test_a_rewrite_whose_files_cannot_be_read_is_rejected(tables, module_sandbox
         )
         bucket, key = address.removeprefix("s3://").split("/", 1)
         ObjectStore(module_sandbox.s3).put(bucket, key, b"no Parquet")
+        return seen
 
     result = rewrite_files.run(tables.session, changelog_request(), rewrite=rewrite)
     assert (result.outcome, tables.content(CHANGES)) == (Outcome.REJECTED, before)

@@ -115,6 +115,7 @@ def test_a_limit_without_room_for_a_heap_is_refused():
         ("PSQLException: Connection to 127.0.0.1:1 refused", errors.StoreUnavailable, "catalog"),
         ("S3Exception: Access Denied (Status Code: 403)", errors.StoreRejected, "SLACKWATER_S3_"),
         ("s3://lake/a.parquet is not a Parquet file", errors.StoreRejected, "slackwater lake file s3://lake/a.parquet"),
+        ("s3://lake/b.parquet Status Code: 416", errors.StoreRejected, "slackwater lake file s3://lake/b.parquet"),
         ("[TABLE_OR_VIEW_NOT_FOUND] changes.x", errors.ConfigurationError, "stack up"),
         ("Unable to execute HTTP request: timed out", errors.StoreUnavailable, "object store"),
         ("something else", errors.StoreRejected, "something else"),
