@@ -19,11 +19,15 @@ from slackwater.entities.model import load_entity
 from slackwater.lake.compaction import LARGE_SHARE, SMALL_SHARE
 from slackwater.lake.rewrite import BRANCH, RewriteRequest
 from spark.comparison import NOTHING_SEEN, SeenRows, Version, row_key
+from spark.tables import session_setting
 from spark.transforms.checksum import check_columns, hashes
 from spark.versions import DayFiles, catalog_of, check_of
 
 ANEW_FILES = 2
 """A day without deleted rows is written anew when it fits into so many files of the target size."""
+
+ONE_TASK_PER_DAY = {"file-open-cost": "0", "split-size": str(2**50)}
+"""Read options; tasks do not mix days when `preserve-data-grouping` is set."""
 
 Rewrite = Callable[[SparkSession, RewriteRequest, Version], SeenRows]
 """Rewrites the days of a request on the branch, which is at a version; tells what it saw of it."""
@@ -93,13 +97,15 @@ def _write_anew(session: SparkSession, request: RewriteRequest, days: Sequence[d
     """Write whole days without their deleted rows, sorted; replaces their data and delete files in one commit."""
     entity, branch, seen = load_entity(request.entity), f"{request.table}.branch_{BRANCH}", Observation()
     # A branch is read in the columns the table has now, a snapshot in those it had then.
-    rows = session.table(branch).where(f.col("date").isin(*days))
+    rows = session.read.options(**ONE_TASK_PER_DAY).table(branch).where(f.col("date").isin(*days))
     columns = tuple(rows.dtypes)
     hashed = hashes(rows, key=row_key(request.kind, entity))
     rows = hashed.observe(seen, *check_columns()).select(*rows.columns)
-    order = ["date", entity.key] if request.is_sorted_by_key else ["date"]
-    writer = rows.repartition("date").sortWithinPartitions(*order).writeTo(branch)
-    # Distribution none: the rows lie as they shall be written; another shuffle would lose their order.
-    writer = writer.option("distribution-mode", "none")
-    writer.option("target-file-size-bytes", str(request.target_file_bytes)).overwritePartitions()
+    if request.is_sorted_by_key:
+        rows = rows.sortWithinPartitions(entity.key)
+    # Distribution none: a task has one day, as it shall be written; a shuffle would cost time and lose the order.
+    writer = rows.writeTo(branch).option("distribution-mode", "none")
+    writer = writer.option("target-file-size-bytes", str(request.target_file_bytes))
+    with session_setting(session, "spark.sql.iceberg.planning.preserve-data-grouping", "true"):
+        writer.overwritePartitions()
     return SeenRows(tuple(days), columns, check_of(seen.get))

@@ -1,7 +1,7 @@
 """What jobs ask of an Iceberg table's metadata, and what they write into its snapshots."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from pyspark.sql import SparkSession
 
@@ -40,12 +40,16 @@ def folded_batches(session: SparkSession, state: str) -> set[str]:
     return {batch_id for row in rows if row["ids"] for batch_id in row["ids"].split(",")}
 
 
-@contextmanager
-def snapshot_property(session: SparkSession, name: str, value: str) -> Iterator[None]:
+def snapshot_property(session: SparkSession, name: str, value: str) -> AbstractContextManager[None]:
     """Write a property into the summary of every snapshot that is committed inside the block."""
-    key = f"spark.sql.iceberg.snapshot-property.{name}"
-    session.conf.set(key, value)
+    return session_setting(session, f"spark.sql.iceberg.snapshot-property.{name}", value)
+
+
+@contextmanager
+def session_setting(session: SparkSession, name: str, value: str) -> Iterator[None]:
+    """Set something that is not set otherwise, for the enclosed block."""
+    session.conf.set(name, value)
     try:
         yield
     finally:
-        session.conf.unset(key)
+        session.conf.unset(name)
