@@ -56,7 +56,8 @@ class FoldCost:
     """The same changes folded into a table of so many rows, three ways.
 
     Attributes:
-        key_scan: Only the reading of keys and places, which grows with the table.
+        key_scan: Only the reading of keys: where all of them are, then, as the MERGE does, in which rows of the days
+            that are touched. It grows with the table.
         anew: The whole table written anew, None where it was left out.
         upsert: pyiceberg's, None where it was left out.
     """
@@ -165,7 +166,14 @@ def _compare(
     incoming = newest.newest_of_batch(session.table(CHANGES), entity).select("id").cache()
     incoming.count()
     places = newest.held_places(session.table(STATE), entity).join(f.broadcast(incoming), "id", "left_semi")
-    key_scan = metered(lambda: places.agg(f.max(newest.HELD_PLACE)).collect())
+    touched = session.table(STATE).where(f.col("date").isin(*days)).select("id", "_file", "_pos")
+    found = touched.join(f.broadcast(incoming), "id", "left_semi")
+
+    def scan_keys() -> None:
+        places.agg(f.max(newest.HELD_PLACE)).collect()
+        found.agg(f.max("_pos")).collect()
+
+    key_scan = metered(scan_keys)
     anew = restored(lambda: _write_anew(session)) if is_compared else None
     upsert = restored(lambda: _upsert(lake), reads=False) if is_compared else None
     session.sql(f"call lake.system.set_current_snapshot('{STATE}', {before})")

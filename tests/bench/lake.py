@@ -7,6 +7,7 @@ from contextlib import closing
 from compaction import Compared, measure_check, measure_choice
 from folding import FoldCost, Work, measure_folds
 from lake_engine import engine_of
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 from results import Figure
 from stacks import BenchStack
@@ -36,6 +37,12 @@ def open_session(stack: BenchStack) -> SparkSession:
     bootstrap.apply_stores(stack.profile)
     os.environ.update(stack.env)
     return session_of_environment("bench")
+
+
+def stop_spark() -> None:
+    """Stop Spark if it runs; the next measurement starts it in the folders of its own stack."""
+    if SparkContext._active_spark_context is not None:  # asking a session would start one
+        SparkContext._active_spark_context.stop()
 
 
 def compaction_figures(stack: BenchStack, *, say: Say) -> list[Figure]:

@@ -118,7 +118,10 @@ def lake_figures(name: str, stack: BenchStack, *, say: Say) -> list[Figure]:
     """Measure one part of the lake; Spark is imported only then."""
     import lake
 
-    measured: list[Figure] = getattr(lake, f"{name}_figures")(stack, say=say)
+    try:
+        measured: list[Figure] = getattr(lake, f"{name}_figures")(stack, say=say)
+    finally:
+        lake.stop_spark()  # its folders go with the stack
     return measured
 
 
