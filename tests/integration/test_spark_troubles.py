@@ -71,6 +71,10 @@ def told(result):
     return failed.error["kind"], failed.error["message"]
 
 
+def running_jvms():
+    return {process for process in psutil.Process().children(recursive=True) if process.name() == "java"}
+
+
 @contextmanager
 def largest_file(size_bytes):
     """Let no process started meanwhile write a file larger than so much: what a full disk looks like to one."""
@@ -100,7 +104,7 @@ def test_too_little_memory_is_said_with_what_to_change(fold, bench):
 
 
 def test_a_jvm_that_is_killed_at_work_is_told_and_its_folds_can_be_done_again(fold, batch, module_sandbox):
-    is_at_work = threading.Event()
+    is_at_work, others = threading.Event(), running_jvms()  # this process may have a JVM of its own
 
     def see(_, path):
         if path.endswith(".parquet"):
@@ -109,9 +113,8 @@ def test_a_jvm_that_is_killed_at_work_is_told_and_its_folds_can_be_done_again(fo
 
     def kill_the_jvm_at_work():
         if is_at_work.is_set():
-            for process in psutil.Process().children(recursive=True):
-                if process.name() == "java":
-                    process.kill()
+            for process in running_jvms() - others:
+                process.kill()
 
     with (
         proxied(module_sandbox.s3.endpoint_url, is_forbidden=see) as endpoint,
