@@ -12,15 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse
 from slackwater.entities.model import changelog_schema, load_entity
+from slackwater.lake import append
 from slackwater.lake.event_days import rows_per_object_day
-from slackwater.ledger.model import BatchLease, SeenObject, WorkLease, object_id
+from slackwater.ledger.model import BatchLease, BatchObject, SeenObject, WorkLease, object_id
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET
 from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, RUN_RESULTS, NodeResult, read_run_results
@@ -35,6 +38,13 @@ DBT_SECONDS = 300.0
 DEFAULT_TIME = datetime.fromisoformat("2010-12-01 08:00:00")
 
 
+class RowsOf(Protocol):
+    """Makes the changelog rows of a batch."""
+
+    def __call__(self, *, batch_id: str, source: SeenObject) -> pa.Table:
+        """Return the rows of the batch's one object."""
+
+
 @dataclass
 class WarehousePath:
     """One ledger, lake and warehouse, and a counter of source positions."""
@@ -46,8 +56,24 @@ class WarehousePath:
 
     def land(self, entity: str, changes: Sequence[Change]) -> str:
         """Append changes to the lake as one batch of one object; return the batch's id, in state `landed`."""
+        return self._land(entity, len(changes), partial(changelog_rows, entity, changes))
+
+    def land_table(self, entity: str, changes: pa.Table) -> str:
+        """Append a table of changes, in the columns of a change file, as `land` does."""
+
+        def rows_of(*, batch_id: str, source: SeenObject) -> pa.Table:
+            item = BatchObject(
+                source.object_id, source.bucket, source.key, source.etag, source.size_bytes,
+                str(source.source_partition), source.first_position or 0, source.last_position or 0, source.epoch,
+                is_skipped=False, reason=None,
+            )  # fmt: skip
+            return append.changelog_rows(changes, load_entity(entity), item=item, batch_id=batch_id)
+
+        return self._land(entity, changes.num_rows, rows_of)
+
+    def _land(self, entity: str, count: int, rows_of: RowsOf) -> str:
         first = self._next_position
-        last = first + len(changes) - 1
+        last = first + count - 1
         self._next_position = last + 1
         partition = f"shop.{entity}+0"
         key = f"cdc/{entity}/date=2010-12-01/hour=00/{partition}+{first}-{last}.parquet"
@@ -59,12 +85,12 @@ class WarehousePath:
         if batch_id is None:
             raise AssertionError("somebody else sealed the test's object")
         lease = self.claim(batch_id)
-        rows = changelog_rows(entity, changes, batch_id=batch_id, source=seen)
+        rows = rows_of(batch_id=batch_id, source=seen)
         snapshot_id = None
-        if changes:
+        if count:
             snapshot_id = self.lake.append_batch_rows(entity, rows, batch_id=batch_id).snapshot_id
         days = rows_per_object_day(rows)
-        self.ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=len(changes), days=days)
+        self.ledger.mark_landed(lease, snapshot_id=snapshot_id, row_count=count, days=days)
         self.ledger.release(lease)
         return batch_id
 
@@ -77,7 +103,10 @@ class WarehousePath:
 
     def load(self, entity: str, *changes: Change) -> LoadResult:
         """Land changes and load them into raw."""
-        batch_id = self.land(entity, changes)
+        return self.load_landed(self.land(entity, changes))
+
+    def load_landed(self, batch_id: str) -> LoadResult:
+        """Load a landed batch into raw."""
         return load_batch(
             batch_id,
             ledger=self.ledger,

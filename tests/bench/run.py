@@ -10,6 +10,7 @@ Measurements (all by default):
   burst     1,000 small files at once (after december, on the same stack)
   bridge    a stream of events; memory with 100,000 objects waiting
   sweep     a landing bucket of 100,000 objects
+  refresh   one day's refresh and a whole one, on a hundredth, a tenth and all of the year
   compaction, fold, year, day
             the lake: verified rewrites, folds into 1 M and 5 M rows, the year from nothing, a day of it all at once
 """
@@ -21,7 +22,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from december import measure_burst, measure_december
 from ingest import measure_ingest
 from machine import read_machine
 from memory import Peaks
+from refresh import HistoryCost, measure_refreshes
 from results import Figure, render
 from stacks import REPOSITORY, BenchStack, bench_stack
 from sweep_speed import measure_sweep
@@ -39,7 +41,7 @@ from sweep_speed import measure_sweep
 from slackwater.stack.programs import STORES
 
 LAKE_NAMES = ("compaction", "fold", "year", "day")
-NAMES = ("units", "ingest", "december", "burst", "bridge", "sweep", *LAKE_NAMES)
+NAMES = ("units", "ingest", "december", "burst", "bridge", "sweep", "refresh", *LAKE_NAMES)
 UNIT_MARKERS = "not slow and not spark and not integration and not e2e and not contract"
 BATCH_ROWS = 1_000_000
 BATCH_OBJECTS = 20
@@ -47,6 +49,7 @@ BURST_OBJECTS = 1_000
 STREAMED_OBJECTS = 20_000
 OUTSTANDING_OBJECTS = 100_000
 SWEPT_OBJECTS = 100_000
+HISTORY_SHARES = (0.01, 0.1, 1.0)
 BRIDGE_BUDGET_SECONDS = STREAMED_OBJECTS / 300
 GB = 1e9
 
@@ -107,6 +110,8 @@ def measure(names: Sequence[str], *, say: Say) -> list[Figure]:
         with bench_stack(services=STORES) as stack:
             say(f"sweeps over {SWEPT_OBJECTS:,} objects ...")
             figures += sweep_figures(stack)
+    if "refresh" in names:
+        figures += refresh_figures(measure_refreshes(lambda: bench_stack(services=STORES), HISTORY_SHARES, say=say))
     for name in names:
         if name in LAKE_NAMES:
             with bench_stack(services=STORES) as stack:
@@ -156,6 +161,25 @@ def sweep_figures(stack: BenchStack) -> list[Figure]:
         ("recent sweep, nothing recent", found.recent, None),
     )
     return [figure(name, "s", cost.wall, budget, note=cost.cpu_line) for name, cost, budget in parts]
+
+
+def refresh_figures(measured: Iterable[HistoryCost]) -> list[Figure]:
+    """Compare a day's refresh with a whole one, on growing histories."""
+    figures: list[Figure] = []
+    for found in measured:
+        lines, whole, day = f"{found.lines:,} lines", found.whole, found.day
+        parts = f"dbt run {whole.build:.1f}, dbt test {whole.tests:.1f}"
+        figures += [
+            figure(f"{lines}: whole refresh", "s", whole.wall, 180, note=f"{parts}; {whole.slowest}"),
+            figure(f"{lines}: scan of all contracts", "s", whole.scan, 30),
+            figure(f"{lines}: dbt run of one more day, of dbt's start-up", "x", day.build / day.start_up, 2,
+                   note=f"{day.build:.1f} s and {day.start_up:.1f} s; the whole refresh of a day {day.wall:.1f} s"),
+            figure(f"{lines}: warehouse seconds of one more day", "s", day.warehouse, whole.warehouse / 10,
+                   note=f"whole {whole.warehouse:.2f}; {day.slowest}"),
+            figure(f"{lines}: rows scanned for one more day", "rows", day.scanned, whole.scanned / 10,
+                   note=f"whole {whole.scanned:,}; rewritten {day.rewritten:,} and {whole.rewritten:,}"),
+        ]  # fmt: skip
+    return figures
 
 
 def unit_figures() -> list[Figure]:
