@@ -55,9 +55,11 @@ def rewrite_days(session: SparkSession, request: RewriteRequest, start: Version)
     """
     anew = [day for day in request.days if day in start.files and is_written_anew(start.files[day], request)]
     others = [day for day in request.days if day not in anew]
+    # The rows are seen before anything else is done on the branch: what the procedure might do to them is noticed.
+    seen = _write_anew(session, request, anew) if anew else NOTHING_SEEN
     if others:
         session.sql(rewrite_statement(request, others, branch=BRANCH, catalog=catalog_of(session)))
-    return _write_anew(session, request, anew) if anew else NOTHING_SEEN
+    return seen
 
 
 def rewrite_statement(request: RewriteRequest, days: Sequence[date], *, branch: str | None, catalog: str) -> str:

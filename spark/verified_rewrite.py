@@ -4,12 +4,13 @@ No reader of main sees a rewrite before it was compared, and whoever appends mea
 stays under a tag as evidence.
 """
 
+from contextlib import suppress
 from datetime import date
 
 from pyspark.sql import SparkSession
 
 from slackwater.entities.model import load_entity
-from slackwater.errors import CommitConflict, StoreRejected
+from slackwater.errors import CommitConflict, SlackwaterError, StoreRejected
 from slackwater.lake.rewrite import (
     BRANCH,
     EVIDENCE_PREFIX,
@@ -73,11 +74,12 @@ def _attempt(
             judged = _rewrite_and_judge(session, request, rewrite, head, seconds)
             if judged.outcome is Outcome.REWRITTEN:
                 with timed(seconds, "publish"):
-                    published = _publish(session, request, base=head)
+                    published = _publish(session, request, base=head, tip=judged.snapshot_id or head)
                 judged = judged.model_copy(update={"snapshot_id": published})
             return judged
         finally:
-            versions.drop_branch(session, table, BRANCH)
+            with suppress(SlackwaterError), spark_errors():  # what was done counts; the next rewrite drops it, too
+                versions.drop_branch(session, table, BRANCH)
 
 
 def _rewrite_and_judge(
@@ -91,10 +93,21 @@ def _rewrite_and_judge(
         return _judge(session, request, start, seen, tip=tip)
 
 
-def _publish(session: SparkSession, request: RewriteRequest, *, base: int) -> int | None:
-    """Exchange the files on main; returns the snapshot main is at then."""
-    tip = current_snapshot_id(session, request.table, branch=BRANCH) or base
-    commits = versions.commits_since(session, request.table, tip=tip, base=base) or ()
+def _publish(session: SparkSession, request: RewriteRequest, *, base: int, tip: int) -> int | None:
+    """Exchange the files on main; returns the snapshot main is at then.
+
+    Args:
+        session: As `spark.session.open_session` returns it.
+        request: What was rewritten.
+        base: Where the branch began.
+        tip: The version that was judged, whatever the branch is at now.
+
+    Raises:
+        CommitConflict: The branch was made anew meanwhile: between base and tip lie commits of others.
+    """
+    commits = versions.commits_since(session, request.table, tip=tip, base=base)
+    if not commits or any(one.rewrite_id != request.rewrite_id and one.operation != "replace" for one in commits):
+        raise CommitConflict(f"{request.table}: somebody else rewrote on the branch {BRANCH} meanwhile")
     swap_files(session, request.table, commits, base=base, rewrite_id=request.rewrite_id)
     return current_snapshot_id(session, request.table)
 

@@ -70,7 +70,7 @@ class SparkJobs:
             with log.open("wb") as output:
                 self._wait(command, output=output, check=check, name=f"{job}, log {log}")
             if not result_file.is_file():
-                raise explain_failure(_end_of(log), spark=self._settings)
+                raise explain_failure(end_of_log(log), spark=self._settings)
             document = json.loads(result_file.read_text(encoding="utf-8"))
         if "error" in document:
             raise error_of_document(document)
@@ -108,13 +108,15 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _end_of(log: Path) -> str:
+def end_of_log(log: Path) -> str:
+    """Return what a job said last, and before it why its JVM went, if it did."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     told = [line for line in lines if line.strip(" ^~") and not line.lstrip().startswith("at ")]
     if not told:
         raise StoreRejected(f"the job ended without a word; see {log}")
-    # A JVM without memory cannot say so at the end any more: what follows are errors of talking to it.
-    causes = [line for line in told[:-_TOLD_LINES] if "OutOfMemoryError" in line]
+    # A JVM that is gone cannot say why at the end any more: what follows are errors of talking to it.
+    early = told[:-_TOLD_LINES]
+    causes = [line for sign in ("OutOfMemoryError", "Py4JNetworkError") for line in early if sign in line]
     return " ".join([*causes[:1], *told[-_TOLD_LINES:]])
 
 

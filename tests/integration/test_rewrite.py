@@ -16,16 +16,17 @@ from slackwater.clients.iceberg_partition_files import name_unreadable, table_fi
 from slackwater.clients.iceberg_partitions import rows_by_date
 from slackwater.clients.s3 import ObjectStore
 from slackwater.entities.model import arrow_schema, changelog_schema, load_entity, state_columns
-from slackwater.errors import ConfigurationError, RewriteRejected, StoreRejected
+from slackwater.errors import CommitConflict, ConfigurationError, RewriteRejected, StoreRejected
 from slackwater.lake.fold import FoldRequest
 from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import BRANCH, Outcome, RewriteRequest, require_good
 from slackwater.naming import changelog_table, state_table
+from spark import versions
 from spark.comparison import NOTHING_SEEN, Version
 from spark.jobs import fold_changes, rewrite_files
 from spark.rewriting import rewrite_days, rewrite_statement
 from spark.tables import current_snapshot_id, folded_batches
-from spark.versions import create_branch, named_versions
+from spark.versions import create_branch, drop_branch, named_versions
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
 
@@ -323,6 +324,37 @@ def test_a_table_of_which_others_deleted_a_row_is_rewritten_anew_and_after_a_bou
     assert (always.outcome, always.attempts, refs(tables, table)) == (Outcome.SKIPPED, 2, set())
     assert "2 times" in always.reason
     assert tables.files(table)[TUESDAY] == (FILES, 0)
+
+
+@pytest.mark.parametrize(("rewrite", "outcome"), [(rewrite_days, Outcome.REWRITTEN), (DROPS, Outcome.REJECTED)])
+def test_what_was_done_is_told_though_the_branch_could_not_be_dropped(tables, monkeypatch, rewrite, outcome):
+    dropped = []
+
+    def drop_once(session, table, name):
+        dropped.append(name)
+        if len(dropped) == 2:
+            raise CommitConflict("Table metadata refresh is required")
+        drop_branch(session, table, name)
+
+    monkeypatch.setattr(versions, "drop_branch", drop_once)
+    result = rewrite_files.run(tables.session, changelog_request(), rewrite=rewrite)
+    assert (result.outcome, result.attempts, len(dropped)) == (outcome, 1, 2)
+    monkeypatch.undo()
+    again = rewrite_files.run(tables.session, changelog_request(rewrite_id="r2"))
+    assert again.outcome is (Outcome.UNCHANGED if outcome is Outcome.REWRITTEN else Outcome.REWRITTEN)
+    assert BRANCH not in refs(tables, CHANGES)
+
+
+def test_a_branch_another_run_made_anew_meanwhile_is_not_published(tables):
+    def overtaken(session, request, start):
+        tables.append("meanwhile", (WEDNESDAY,), number=70)
+        versions.drop_branch(session, CHANGES, BRANCH)
+        create_branch(session, CHANGES, BRANCH, current_snapshot_id(session, CHANGES))
+        return rewrite_days(session, request, start)
+
+    result = rewrite_files.run(tables.session, changelog_request(attempts=1), rewrite=overtaken)
+    assert result.outcome in (Outcome.SKIPPED, Outcome.REJECTED)
+    assert sum(row["_batch_id"] == "meanwhile" for row in tables.rows(CHANGES)) == KEYS_PER_FILE
 
 
 def test_rows_that_were_counted_twice_are_no_difference(tables):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slackwater import errors
+from slackwater.clients.spark import end_of_log
 from slackwater.errors import ConfigurationError, SparkMissing
 from slackwater.settings import SparkSettings
 from slackwater.spark_runtime.failures import error_document, error_of_document, explain_failure
@@ -127,3 +128,12 @@ def test_what_spark_says_becomes_an_error_with_a_next_step(text, kind, told):
     assert told in str(error)
     again = error_of_document(error_document(error))
     assert (type(again), str(again)) == (kind, str(error))
+
+
+def test_a_jvm_that_died_early_in_a_long_log_is_told(tmp_path):
+    log = tmp_path / "job.log"
+    after = "ConnectionRefusedError: [Errno 111] Connection refused\n" * 130
+    log.write_text(f"py4j.protocol.Py4JNetworkError: Answer from Java side is empty\n{after}")
+    error = explain_failure(end_of_log(log), spark=SparkSettings())
+    assert type(error) is errors.StoreUnavailable
+    assert "the JVM of Spark ended in the middle" in str(error)
