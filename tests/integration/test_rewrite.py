@@ -21,7 +21,7 @@ from slackwater.lake.fold import FoldRequest
 from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import BRANCH, Outcome, RewriteRequest, require_good
 from slackwater.naming import changelog_table, state_table
-from spark import versions
+from spark import verified_rewrite, versions
 from spark.comparison import NOTHING_SEEN, Version
 from spark.jobs import fold_changes, rewrite_files
 from spark.rewriting import rewrite_days, rewrite_statement
@@ -345,16 +345,23 @@ def test_what_was_done_is_told_though_the_branch_could_not_be_dropped(tables, mo
     assert BRANCH not in refs(tables, CHANGES)
 
 
-def test_a_branch_another_run_made_anew_meanwhile_is_not_published(tables):
-    def overtaken(session, request, start):
-        tables.append("meanwhile", (WEDNESDAY,), number=70)
-        versions.drop_branch(session, CHANGES, BRANCH)
-        create_branch(session, CHANGES, BRANCH, current_snapshot_id(session, CHANGES))
-        return rewrite_days(session, request, start)
+def test_what_another_run_put_on_the_branch_after_the_check_is_not_published(tables, monkeypatch):
+    before, compare = tables.content(CHANGES), verified_rewrite.compare_days
 
-    result = rewrite_files.run(tables.session, changelog_request(attempts=1), rewrite=overtaken)
-    assert result.outcome in (Outcome.SKIPPED, Outcome.REJECTED)
-    assert sum(row["_batch_id"] == "meanwhile" for row in tables.rows(CHANGES)) == KEYS_PER_FILE
+    def compare_and_stall(session, *given, **named):
+        found = compare(session, *given, **named)
+        tables.append("meanwhile", (WEDNESDAY,), number=70)
+        drop_branch(session, CHANGES, BRANCH)
+        create_branch(session, CHANGES, BRANCH, current_snapshot_id(session, CHANGES))
+        DROPS(session, changelog_request(rewrite_id="other"), a_start(tables, CHANGES))
+        return found
+
+    monkeypatch.setattr(verified_rewrite, "compare_days", compare_and_stall)
+    result = rewrite_files.run(tables.session, changelog_request(attempts=1))
+    rows = tables.rows(CHANGES)
+    assert result.outcome is Outcome.REWRITTEN
+    assert sorted(repr(row) for row in rows if row["_batch_id"] != "meanwhile") == before
+    assert sum(row["_batch_id"] == "meanwhile" for row in rows) == KEYS_PER_FILE
 
 
 def test_rows_that_were_counted_twice_are_no_difference(tables):
