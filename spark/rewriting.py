@@ -96,7 +96,7 @@ def _order(request: RewriteRequest) -> dict[str, str]:
 
 
 def _write_anew(session: SparkSession, request: RewriteRequest, days: Sequence[date]) -> SeenRows:
-    """Write whole days without their deleted rows, sorted; replaces their data and delete files in one commit."""
+    """Write whole days without their deleted rows; replaces their data and delete files in one commit."""
     entity, branch, seen = load_entity(request.entity), f"{request.table}.branch_{BRANCH}", Observation()
     # A branch is read in the columns the table has now, a snapshot in those it had then.
     rows = session.read.options(**ONE_TASK_PER_DAY).table(branch).where(f.col("date").isin(*days))

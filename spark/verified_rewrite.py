@@ -1,7 +1,7 @@
 """The verified rewrite: on a branch, compared with where it began, and only then are the files of main exchanged.
 
 No reader of main sees a rewrite before it was compared, and whoever appends meanwhile loses nothing. A bad rewrite
-stays under a tag as evidence.
+stays under a tag as evidence, until somebody drops it.
 """
 
 from contextlib import suppress
@@ -28,9 +28,6 @@ from spark.swap import swap_files
 from spark.tables import current_snapshot_id, snapshot_property
 from spark.timing import timed
 
-EVIDENCE_DAYS = 30
-"""How long the snapshot of a bad rewrite is kept."""
-
 
 def rewrite_verified(session: SparkSession, request: RewriteRequest, rewrite: Rewrite) -> RewriteResult:
     """Rewrite on a branch, compare, and exchange the files on main; done anew when others replaced some of them first.
@@ -49,12 +46,14 @@ def rewrite_verified(session: SparkSession, request: RewriteRequest, rewrite: Re
             )
         except CommitConflict as exc:
             conflict = str(exc)
+    with spark_errors():
+        head = current_snapshot_id(session, request.table)
     return RewriteResult(
         rewrite_id=request.rewrite_id,
         table=request.table,
         outcome=Outcome.SKIPPED,
         reason=f"others committed meanwhile, {request.attempts} times: {conflict}",
-        snapshot_id=current_snapshot_id(session, request.table),
+        snapshot_id=head,
         attempts=request.attempts,
         seconds=seconds,
     )
@@ -125,7 +124,7 @@ def _judge(
     if not differences:
         return _result(request, Outcome.REWRITTEN, snapshot_id=tip).model_copy(update={"counts": counts})
     tag = f"{EVIDENCE_PREFIX}{request.rewrite_id}"
-    versions.create_tag(session, table, tag, tip, days=EVIDENCE_DAYS)
+    versions.create_tag(session, table, tag, tip)
     told = "; ".join(one.told for one in differences)
     reason = (
         f"rewrite {request.rewrite_id} changed rows and was not published ({told}); main is as it was, compare it with"
@@ -139,7 +138,7 @@ def _judge(
 def _differences(
     session: SparkSession, request: RewriteRequest, before: Version, after: Version, seen: SeenRows, days: list[date]
 ) -> tuple[PartitionDifference, ...]:
-    """Return the days a rewrite changed; all of them when what it wrote cannot be read."""
+    """Return the days a rewrite changed; all of them when they cannot be read, before or after."""
     key = row_key(request.kind, load_entity(request.entity))
     try:
         with spark_errors():

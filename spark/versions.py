@@ -35,7 +35,7 @@ class Commit:
     """One snapshot of a table.
 
     Attributes:
-        rewrite_id: The rewrite of ours that made it with a statement.
+        rewrite_id: The rewrite of ours that made it with a statement; Iceberg's own procedures name none.
     """
 
     snapshot_id: int
@@ -149,15 +149,9 @@ def drop_branch(session: SparkSession, table: str, name: str) -> None:
     session.sql(f"alter table {table} drop branch if exists `{name}`")
 
 
-def create_tag(session: SparkSession, table: str, name: str, version: int, *, days: int | None = None) -> None:
-    """Make a tag at a version, replacing one of the same name; the version is kept so many days, None: for ever."""
-    kept = f" retain {days} days" if days is not None else ""
-    session.sql(f"alter table {table} create or replace tag `{name}` as of version {version}{kept}")
-
-
-def drop_tag(session: SparkSession, table: str, name: str) -> None:
-    """Drop a tag; nothing happens when there is none."""
-    session.sql(f"alter table {table} drop tag if exists `{name}`")
+def create_tag(session: SparkSession, table: str, name: str, version: int) -> None:
+    """Make a tag at a version, replacing one of the same name; the version is kept while it is there."""
+    session.sql(f"alter table {table} create or replace tag `{name}` as of version {version}")
 
 
 def check_of(row: Mapping[str, Any]) -> PartitionCheck:

@@ -51,7 +51,10 @@ class RewriteRequest(BaseModel):
 
 
 class PartitionCheck(BaseModel):
-    """The content of one partition in five numbers; equal numbers mean equal rows, in whatever order and files."""
+    """The content of a partition, or of several together, in five numbers.
+
+    Equal numbers mean equal rows, in whatever order and files.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     row_count: int

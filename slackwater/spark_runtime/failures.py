@@ -42,7 +42,7 @@ _RULES: tuple[Rule, ...] = (
         ),
     ),
     (
-        r"CommitFailedException|ValidationException|Found conflicting files|is not an ancestor of",
+        r"CommitFailedException|ValidationException|Found conflicting files",
         lambda text, _: CommitConflict(f"another commit was first: {text}"),
     ),
     (

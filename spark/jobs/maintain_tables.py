@@ -4,13 +4,12 @@
 Snapshots expire elsewhere (`slackwater/lake/run_maintenance`): they need no engine. Every part may be done twice.
 """
 
-from pyspark.errors import PySparkException
 from pyspark.sql import Row, SparkSession
 
 from slackwater.errors import SlackwaterError
 from slackwater.lake.maintenance import MaintainRequest, MaintainResult, TableKept, TableUpkeep
-from slackwater.settings import SparkSettings
-from slackwater.spark_runtime.failures import error_document, explain_failure
+from slackwater.spark_runtime.failures import error_document
+from spark.spark_errors import spark_errors
 from spark.tables import current_snapshot_id, require_format
 from spark.timing import timed
 
@@ -27,25 +26,24 @@ def _keep(session: SparkSession, upkeep: TableUpkeep, *, is_dry: bool) -> TableK
     seconds: dict[str, float] = {}
     error = None
     try:
-        require_format(session, upkeep.table)
-        found["manifests_before"] = found["manifests_after"] = _manifests(session, upkeep.table)
-        if not is_dry and current_snapshot_id(session, upkeep.table) is not None:
-            if upkeep.tombstones_of:
-                with timed(seconds, "tombstones"):
-                    found["tombstones"] = delete_tombstones(session, upkeep)
-            if upkeep.is_rewriting_manifests:
-                with timed(seconds, "manifests"):
-                    _call(session, "rewrite_manifests", f"table => '{upkeep.table}'")
-                found["manifests_after"] = _manifests(session, upkeep.table)
-            if upkeep.statistics_columns:
-                with timed(seconds, "statistics"):
-                    found["has_new_statistics"] = compute_statistics(session, upkeep)
-        with timed(seconds, "orphans"):
-            found["orphan_files"] = orphan_files(session, upkeep, is_dry=is_dry)
+        with spark_errors():
+            require_format(session, upkeep.table)
+            found["manifests_before"] = found["manifests_after"] = _manifests(session, upkeep.table)
+            if not is_dry and current_snapshot_id(session, upkeep.table) is not None:
+                if upkeep.tombstones_of:
+                    with timed(seconds, "tombstones"):
+                        found["tombstones"] = delete_tombstones(session, upkeep)
+                if upkeep.is_rewriting_manifests:
+                    with timed(seconds, "manifests"):
+                        _call(session, "rewrite_manifests", f"table => '{upkeep.table}'")
+                    found["manifests_after"] = _manifests(session, upkeep.table)
+                if upkeep.statistics_columns:
+                    with timed(seconds, "statistics"):
+                        found["has_new_statistics"] = compute_statistics(session, upkeep)
+            with timed(seconds, "orphans"):
+                found["orphan_files"] = orphan_files(session, upkeep, is_dry=is_dry)
     except SlackwaterError as exc:
         error = error_document(exc)["error"]
-    except PySparkException as exc:
-        error = error_document(explain_failure(str(exc), spark=SparkSettings()))["error"]
     return TableKept.model_validate({"table": upkeep.table, "error": error, "seconds": seconds, **found})
 
 

@@ -9,7 +9,7 @@ from folding import FoldCost, Work, measure_folds
 from lake_engine import engine_of
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
-from results import Figure
+from results import Figure, figure
 from stacks import BenchStack
 from year_fold import measure_year
 
@@ -56,11 +56,11 @@ def compaction_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
     told = f"{choice.chosen} of {choice.partitions} partitions"
     return [
         *found,
-        _figure(
+        figure(
             "bytes rewritten by plan, of a plain rewrite's", "%", 100 * choice.planned_bytes / choice.plain_bytes, 33.3,
             f"{told}; {choice.planned_bytes / MB:.2f} of {choice.plain_bytes / MB:.2f} MB",
         ),
-        _figure(
+        figure(
             "files it leaves that a plain rewrite removes", "%",
             100 * (1 - choice.planned_removed / choice.plain_removed), 10,
             f"{choice.planned_removed} and {choice.plain_removed} files removed",
@@ -77,15 +77,15 @@ def fold_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
     grown = last.rows / first.rows
     return [
         *figures,
-        _figure(
+        figure(
             f"bytes written by a fold as the table grows {grown:.0f}x", "x",
             last.fold.written_bytes / first.fold.written_bytes, 1.5,
         ),
-        _figure(
+        figure(
             "bytes read beyond the key scan, the same", "x", _beyond_keys(last) / max(1, _beyond_keys(first)), 1.5,
             f"{_beyond_keys(first) / MB:.1f} and {_beyond_keys(last) / MB:.1f} MB",
         ),
-        _figure("the key scan itself, the same", "x", last.key_scan.cpu / first.key_scan.cpu, None, "CPU"),
+        figure("the key scan itself, the same", "x", last.key_scan.cpu / first.key_scan.cpu, None, "CPU"),
     ]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def year_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
     note = f"{found.changes:,} changes into {found.rows:,} keys; CPU-s {found.cpu:.0f}"
     if found.wrong_entities:
         return [Figure("the year from nothing", "s", None, None, os.getloadavg()[0], f"wrong: {found.wrong_entities}")]
-    return [_figure("the year's changelog folded from nothing", "s", found.wall, None, note)]
+    return [figure("the year's changelog folded from nothing", "s", found.wall, None, note)]
 
 
 def day_figures(stack: BenchStack, *, say: Say) -> list[Figure]:
@@ -126,12 +126,12 @@ def _day_figures(hours: list[Hour]) -> list[Figure]:
     most = max(hour.stored_bytes / hour.live_bytes for hour in late)
     stored = f"{late[-1].stored_bytes / MB:.2f} MB stored, {late[-1].live_bytes / MB:.2f} MB live at its end"
     return [
-        _figure("a day: hours that differ from the source", "", len(different), 0, note),
-        _figure(
+        figure("a day: hours that differ from the source", "", len(different), 0, note),
+        figure(
             "a day: most live files in its second half", "", max(one.live_files for one in late),
             1.5 * max(one.live_files for one in early),
         ),
-        _figure("a day: stored bytes per live byte, most", "x", most, MOST_STORED_PER_LIVE, stored),
+        figure("a day: stored bytes per live byte, most", "x", most, MOST_STORED_PER_LIVE, stored),
     ]  # fmt: skip
 
 
@@ -159,18 +159,18 @@ def _check_figures(found: Compared) -> list[Figure]:
         (found.plain.wall, found.verified.wall), (found.plain.cpu, found.verified.cpu)))  # fmt: skip
     parts = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in found.parts.items())
     queries = [
-        _figure(
+        figure(
             f"{name}: {query} after, of before", "%", 100 * after / before, None, f"{before:.2f} s, then {after:.2f} s"
         )
         for query, (before, after) in found.queries.items()
     ]
     return [
-        _figure(f"{name}: plan and plain rewrite", "s", found.plain.wall, None, f"CPU-s {found.plain.cpu:.1f}"),
-        _figure(
+        figure(f"{name}: plan and plain rewrite", "s", found.plain.wall, None, f"CPU-s {found.plain.cpu:.1f}"),
+        figure(
             f"{name}: plan, rewrite and check", "s", found.verified.wall, None,
             f"CPU-s {found.verified.cpu:.1f}; {parts}",
         ),
-        _figure(f"{name}: overhead of the check", "%", wall, OVERHEAD_BUDGET_PCT, f"of CPU {cpu:.0f} %"),
+        figure(f"{name}: overhead of the check", "%", wall, OVERHEAD_BUDGET_PCT, f"of CPU {cpu:.0f} %"),
         *queries,
     ]  # fmt: skip
 
@@ -182,7 +182,7 @@ def _fold_figures(cost: FoldCost) -> list[Figure]:
         "pyiceberg upsert": cost.upsert,
     }  # fmt: skip
     return [
-        _figure(f"{name}: {way}", "s", work.wall, None, _told(work, cost.table_bytes))
+        figure(f"{name}: {way}", "s", work.wall, None, _told(work, cost.table_bytes))
         for way, work in ways.items()
         if work is not None
     ]
@@ -195,7 +195,3 @@ def _told(work: Work, table_bytes: int) -> str:
 
 def _beyond_keys(cost: FoldCost) -> float:
     return (cost.fold.read_bytes or 0) - (cost.key_scan.read_bytes or 0)
-
-
-def _figure(name: str, unit: str, measured: float, budget: float | None, note: str = "") -> Figure:
-    return Figure(name, unit, measured, budget, load=os.getloadavg()[0], note=note)

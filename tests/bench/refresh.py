@@ -7,7 +7,7 @@ account of the statements that write tables.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from results import Figure, figure
 from stacks import BenchStack
 
 from slackwater.clients.iceberg import Lake
@@ -94,6 +95,25 @@ def measure_refreshes(
         with start() as stack:
             bootstrap.apply_stores(stack.profile)
             yield _measure(stack, history)
+
+
+def refresh_figures(measured: Iterable[HistoryCost]) -> list[Figure]:
+    """Compare a day's refresh with a whole one, on growing histories."""
+    figures: list[Figure] = []
+    for found in measured:
+        lines, whole, day = f"{found.lines:,} lines", found.whole, found.day
+        parts = f"dbt run {whole.build:.1f}, dbt test {whole.tests:.1f}"
+        figures += [
+            figure(f"{lines}: whole refresh", "s", whole.wall, 180, note=f"{parts}; {whole.slowest}"),
+            figure(f"{lines}: scan of all contracts", "s", whole.scan, 30),
+            figure(f"{lines}: dbt run of one more day, of dbt's start-up", "x", day.build / day.start_up, 2,
+                   note=f"{day.build:.1f} s and {day.start_up:.1f} s; the whole refresh of a day {day.wall:.1f} s"),
+            figure(f"{lines}: warehouse seconds of one more day", "s", day.warehouse, whole.warehouse / 10,
+                   note=f"whole {whole.warehouse:.2f}; {day.slowest}"),
+            figure(f"{lines}: rows scanned for one more day", "rows", day.scanned, whole.scanned / 10,
+                   note=f"whole {whole.scanned:,}; rewritten {day.rewritten:,} and {whole.rewritten:,}"),
+        ]  # fmt: skip
+    return figures
 
 
 def _measure(stack: BenchStack, history: dict[str, pa.Table]) -> HistoryCost:

@@ -1,5 +1,6 @@
 """A measured figure beside its budget."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -34,6 +35,11 @@ class Figure:
     def as_dict(self) -> dict[str, object]:
         """Return it for JSON."""
         return asdict(self) | {"is_met": self.is_met}
+
+
+def figure(name: str, unit: str, measured: float | None, budget: float | None, note: str = "") -> Figure:
+    """Return a figure with the load of now."""
+    return Figure(name, unit, measured, budget, load=os.getloadavg()[0], note=note)
 
 
 def render(figures: Sequence[Figure]) -> str:

@@ -17,12 +17,11 @@ Measurements (all by default):
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,8 +32,8 @@ from december import measure_burst, measure_december
 from ingest import measure_ingest
 from machine import read_machine
 from memory import Peaks
-from refresh import HistoryCost, measure_refreshes
-from results import Figure, render
+from refresh import measure_refreshes, refresh_figures
+from results import Figure, figure, render
 from stacks import REPOSITORY, BenchStack, bench_stack
 from sweep_speed import measure_sweep
 
@@ -163,25 +162,6 @@ def sweep_figures(stack: BenchStack) -> list[Figure]:
     return [figure(name, "s", cost.wall, budget, note=cost.cpu_line) for name, cost, budget in parts]
 
 
-def refresh_figures(measured: Iterable[HistoryCost]) -> list[Figure]:
-    """Compare a day's refresh with a whole one, on growing histories."""
-    figures: list[Figure] = []
-    for found in measured:
-        lines, whole, day = f"{found.lines:,} lines", found.whole, found.day
-        parts = f"dbt run {whole.build:.1f}, dbt test {whole.tests:.1f}"
-        figures += [
-            figure(f"{lines}: whole refresh", "s", whole.wall, 180, note=f"{parts}; {whole.slowest}"),
-            figure(f"{lines}: scan of all contracts", "s", whole.scan, 30),
-            figure(f"{lines}: dbt run of one more day, of dbt's start-up", "x", day.build / day.start_up, 2,
-                   note=f"{day.build:.1f} s and {day.start_up:.1f} s; the whole refresh of a day {day.wall:.1f} s"),
-            figure(f"{lines}: warehouse seconds of one more day", "s", day.warehouse, whole.warehouse / 10,
-                   note=f"whole {whole.warehouse:.2f}; {day.slowest}"),
-            figure(f"{lines}: rows scanned for one more day", "rows", day.scanned, whole.scanned / 10,
-                   note=f"whole {whole.scanned:,}; rewritten {day.rewritten:,} and {whole.rewritten:,}"),
-        ]  # fmt: skip
-    return figures
-
-
 def unit_figures() -> list[Figure]:
     """Run the tests that need no service; a run that fails has no time worth comparing."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -257,11 +237,6 @@ def burst_figures(stack: BenchStack) -> list[Figure]:
             note=f"{found.published_objects:,} of {found.objects:,} published",
         ),
     ]
-
-
-def figure(name: str, unit: str, measured: float | None, budget: float | None, *, note: str = "") -> Figure:
-    """Return a figure with the load of now."""
-    return Figure(name, unit, measured, budget, load=os.getloadavg()[0], note=note)
 
 
 def _emulators(seconds: float) -> str:

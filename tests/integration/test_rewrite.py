@@ -21,7 +21,7 @@ from slackwater.lake.fold import FoldRequest
 from slackwater.lake.policy import TableKind
 from slackwater.lake.rewrite import BRANCH, Outcome, RewriteRequest, require_good
 from slackwater.naming import changelog_table, state_table
-from spark import verified_rewrite, versions
+from spark import rewriting, verified_rewrite, versions
 from spark.comparison import NOTHING_SEEN, Version
 from spark.jobs import fold_changes, rewrite_files
 from spark.rewriting import rewrite_days, rewrite_statement
@@ -364,6 +364,16 @@ def test_what_another_run_put_on_the_branch_after_the_check_is_not_published(tab
     assert sum(row["_batch_id"] == "meanwhile" for row in rows) == KEYS_PER_FILE
 
 
+def test_what_the_procedure_does_to_a_day_that_is_written_anew_is_noticed(tables, monkeypatch):
+    lost = keys_of(0, MONDAY)[0]
+    asked = changelog_request(days=(MONDAY, WEDNESDAY))  # Wednesday has one file: it goes through the procedure
+    harm = f"delete from {written(asked)} where id = {lost}"
+    monkeypatch.setattr(rewriting, "rewrite_statement", lambda *_, **__: harm)
+    result = rewrite_files.run(tables.session, asked)
+    assert (result.outcome, [one.day for one in result.differences]) == (Outcome.REJECTED, [MONDAY])
+    assert lost in {row["id"] for row in tables.rows(CHANGES)}
+
+
 def test_rows_that_were_counted_twice_are_no_difference(tables):
     def miscounted(session, request, start):
         seen = rewrite_days(session, request, start)
@@ -517,7 +527,7 @@ def test_the_files_of_a_table_are_known_per_day_with_the_time_of_their_commit(ta
     assert (held.deleted_row_count, held.delete_bytes > 0) == (2, True)
 
 
-def test_the_statement_names_branch_days_sizes_and_order_and_the_changelog_none_of_branch_and_order():
+def test_the_statement_names_branch_days_sizes_and_order_and_for_main_and_bin_packing_none():
     of_state = RewriteRequest(
         rewrite_id="r1", kind=TableKind.STATE, entity="orders", days=(MONDAY, TUESDAY), target_file_bytes=1_000,
         min_inputs=5, is_sorted_by_key=True,

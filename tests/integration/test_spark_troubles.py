@@ -4,7 +4,7 @@ import hashlib
 import os
 import resource
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psutil
 import pytest
@@ -72,7 +72,12 @@ def told(result):
 
 
 def running_jvms():
-    return {process for process in psutil.Process().children(recursive=True) if process.name() == "java"}
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            if process.name() == "java":
+                found.add(process)
+    return found
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def test_too_little_memory_is_said_with_what_to_change(fold, bench):
     assert "set SLACKWATER_SPARK_PROFILE to a greater one" in message
 
 
-def test_a_jvm_that_is_killed_at_work_is_told_and_its_folds_can_be_done_again(fold, batch, module_sandbox):
+def test_a_jvm_that_is_killed_at_work_is_told_as_what_can_be_done_again(fold, batch, module_sandbox):
     is_at_work, others = threading.Event(), running_jvms()  # this process may have a JVM of its own
 
     def see(_, path):
@@ -114,7 +119,8 @@ def test_a_jvm_that_is_killed_at_work_is_told_and_its_folds_can_be_done_again(fo
     def kill_the_jvm_at_work():
         if is_at_work.is_set():
             for process in running_jvms() - others:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     with (
         proxied(module_sandbox.s3.endpoint_url, is_forbidden=see) as endpoint,
