@@ -28,8 +28,6 @@ MOST_DAYS = 3
 REPLAY_SECONDS = 120.0
 
 FOLD_SHARE = 0.25
-"""In so many schedules the lake is folded at a random moment beside everything else."""
-
 LATEST_FOLD_SECONDS = 20.0
 
 
@@ -65,11 +63,13 @@ class Player:
         world: The running system.
         day: Last day that was sent.
         say: Told what happens.
+        fold_share: In so many schedules, of 1, the lake is folded and rewritten beside everything else.
     """
 
     world: World
     day: date
     say: Say = lambda _: None
+    fold_share: float = FOLD_SHARE
     seconds: dict[str, float] = field(default_factory=dict)
 
     def play(self, schedule: Schedule, *, source: random.Random) -> Played:
@@ -88,7 +88,7 @@ class Player:
                 else:
                     struck.append(name)
             by_hour = bool(set(schedule.troubles) & MANY_FILES)
-            folds_after = source.uniform(0.0, LATEST_FOLD_SECONDS) if source.random() < FOLD_SHARE else None
+            folds_after = source.uniform(0.0, LATEST_FOLD_SECONDS) if source.random() < self.fold_share else None
             strikes = Strikes(self.world, schedule.kills, self.say, folds_after_seconds=folds_after)
             hit = self._send_and_strike(strikes, troubles, slice_by=SliceBy.HOUR if by_hour else SliceBy.DAY)
             struck += hit

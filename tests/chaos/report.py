@@ -16,7 +16,8 @@ def line_of(played: Played) -> str:
     spent = sum(played.seconds.values())
     text = (
         f"  {said} in {spent:.0f} s: {account.rows_sent:,} rows sent, {account.rows_lost} lost,"
-        f" {account.rows_doubled} doubled ({', '.join(f'{part} {took:.0f}' for part, took in played.seconds.items())})"
+        f" {account.rows_doubled} doubled, {account.rewrites} tables rewritten so far"
+        f" ({', '.join(f'{part} {took:.0f}' for part, took in played.seconds.items())})"
     )
     return "\n".join([text, *(f"    ! {problem}" for problem in (*played.missed, *account.problems))])
 

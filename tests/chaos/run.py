@@ -21,7 +21,7 @@ import psycopg
 from accounts import Account
 from catalogue import Schedule, plan_schedules
 from fault_stack import fault_stack
-from player import Played, Player
+from player import FOLD_SHARE, Played, Player
 from report import as_json, line_of, matrix, summary
 from world import World
 
@@ -46,7 +46,7 @@ def main() -> int:
     say(f"{len(schedules)} schedules, seed {options.seed}")
     results: list[Played] = []
     try:
-        for played in play(schedules, seed=options.seed, say=say):
+        for played in play(schedules, seed=options.seed, fold_share=options.folds, say=say):
             results.append(played)
     except KeyboardInterrupt:
         say("interrupted; the stack is removed")
@@ -56,10 +56,10 @@ def main() -> int:
     return 0 if len(results) == len(schedules) and all(played.is_good for played in results) else 1
 
 
-def play(schedules: Sequence[Schedule], *, seed: int, say: Say) -> Iterator[Played]:
+def play(schedules: Sequence[Schedule], *, seed: int, fold_share: float, say: Say) -> Iterator[Played]:
     """Play the schedules one after another on one stack; the first loss does not end it."""
     with fault_stack() as world:
-        player = start(world, say=say)
+        player = start(world, fold_share=fold_share, say=say)
         for schedule in schedules:
             say(f"schedule {schedule.number}: {schedule}")
             source = random.Random(f"{seed} {schedule.number}")  # noqa: S311 - a plan, no secret
@@ -77,10 +77,10 @@ def play_one(player: Player, schedule: Schedule, *, source: random.Random) -> Pl
         return Played(schedule, (), (), account, dict(player.seconds))
 
 
-def start(world: World, *, say: Say) -> Player:
+def start(world: World, *, fold_share: float, say: Say) -> Player:
     """Send the first days, so that every changelog and every mart has something."""
     begin = time.monotonic()
-    player = Player(world, FIRST_DAYS_END, say=lambda text: say(f"  {text}"))
+    player = Player(world, FIRST_DAYS_END, say=lambda text: say(f"  {text}"), fold_share=fold_share)
     world.replay(to_date=FIRST_DAYS_END)
     world.settle()
     say(f"the first days are published after {time.monotonic() - begin:.0f} s")
@@ -99,9 +99,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--from", type=int, default=0, dest="begin", metavar="K", help="begin at schedule K: goes on with a former run"
     )
+    parser.add_argument(
+        "--folds",
+        type=float,
+        default=FOLD_SHARE,
+        metavar="SHARE",
+        help="in so many schedules the lake is folded and rewritten at a random moment, 0 to 1 (%(default)s)",
+    )
     parser.add_argument("--matrix", action="store_true", help="also print how often each cell was struck")
     parser.add_argument("--json", action="store_true", help="print one JSON document; the progress goes to stderr")
     options = parser.parse_args()
+    if not 0.0 <= options.folds <= 1.0:
+        parser.error(f"--folds is a share from 0 to 1, not {options.folds}")
     if options.seed is None:
         options.seed = secrets.randbelow(10**6)
     return options
