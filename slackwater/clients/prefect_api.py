@@ -62,19 +62,14 @@ class PrefectApi:
         """Close the connections."""
         self._http.close()
 
-    def ensure_work_pool(self, name: str, *, pool_type: str, concurrency_limit: int) -> None:
-        """Create the work pool or bring its limit in line; its job template is filled by the first worker."""
-        body = {"name": name, "type": pool_type, "concurrency_limit": concurrency_limit}
-        if self._request("POST", "work_pools/", body, tolerated=(_HTTP_CONFLICT,)) is None:
-            self._request("PATCH", f"work_pools/{name}", {"concurrency_limit": concurrency_limit})
-
-    def ensure_global_limit(self, name: str, limit: int) -> None:
-        """Create or update a global concurrency limit."""
-        path = f"v2/concurrency_limits/{name}"
-        if self._request("GET", path, None, tolerated=(_HTTP_NOT_FOUND,)) is None:
-            self._request("POST", "v2/concurrency_limits/", {"name": name, "limit": limit, "active": True})
-        else:
-            self._request("PATCH", path, {"limit": limit, "active": True})
+    def ensure_work_pool(
+        self, name: str, *, pool_type: str, concurrency_limit: int, job_template: Mapping[str, object]
+    ) -> None:
+        """Create the work pool or bring its limit and its job template in line."""
+        wanted = {"concurrency_limit": concurrency_limit, "base_job_template": job_template}
+        made = {"name": name, "type": pool_type, **wanted}
+        if self._request("POST", "work_pools/", made, tolerated=(_HTTP_CONFLICT,)) is None:
+            self._request("PATCH", f"work_pools/{name}", wanted)
 
     def ensure_webhook(self, name: str, url: SecretStr) -> str:
         """Create the webhook block or bring its address in line; return its id. Prefect keeps the address encrypted."""

@@ -9,10 +9,12 @@ The imports inside the functions keep `slackwater stack status` from loading eve
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from slackwater.errors import ConfigurationError, StoreUnavailable
 from slackwater.settings import (
@@ -121,16 +123,27 @@ def evolve_tables(systems: Systems, *, actor: str) -> None:
 
 
 def apply_work_pool(profile: Profile) -> None:
-    """Bring the Prefect work pool and the concurrency limits in line."""
+    """Bring the Prefect work pool in line."""
     from slackwater.clients.prefect_api import PrefectApi
 
     systems = Systems.from_environment(slackwater_environment(profile))
     with PrefectApi(systems.events) as api:
-        api.ensure_work_pool(WORK_POOL, pool_type="process", concurrency_limit=profile.worker_limit)
-        limits = profile.project_dir / "deployments" / "concurrency_limits.json"
-        if limits.is_file():
-            for name, limit in json.loads(limits.read_text()).items():
-                api.ensure_global_limit(str(name), int(limit))
+        api.ensure_work_pool(
+            WORK_POOL,
+            pool_type="process",
+            concurrency_limit=profile.worker_limit,
+            job_template=process_job_template(profile.project_dir),
+        )
+
+
+def process_job_template(project_dir: Path) -> dict[str, Any]:
+    """Return the job template of the process pool; its flow runs start in this Python.
+
+    Without a command the worker starts a second Python beside every run, which imports Prefect only to watch the first.
+    """
+    template: dict[str, Any] = json.loads((project_dir / "deployments" / "process_pool.json").read_text())
+    template["variables"]["properties"]["command"]["default"] = shlex.join([sys.executable, "-m", "prefect.engine"])
+    return template
 
 
 def apply_alert_automations(profile: Profile) -> None:
