@@ -12,7 +12,7 @@ from slackwater.entities.model import (
 from slackwater.lineage.dbt_project import CompiledModel, Origin
 from slackwater.lineage.model import ColumnId, Lineage, Place
 from slackwater.lineage.select_columns import KnownTable, trace_columns
-from slackwater.naming import ENTITIES, SCHEMA_RAW
+from slackwater.naming import ENTITIES, SCHEMA_OPS, SCHEMA_RAW
 
 DECLARED_ORIGINS: Mapping[Origin, str] = {
     Origin.CONSTANT: "a constant of the model",
@@ -35,6 +35,13 @@ MADE_BY: Mapping[str, str] = {
 CHANGELOG_NAMES: Mapping[str, str] = {"batch_id": "_batch_id", "file_name": "_file_name"}
 """Columns of raw whose name in the changelog is another."""
 
+_SOLD = tuple(ColumnId("marts", "fct_order_lines", name) for name in ("customer_id", "order_date", "line_total"))
+_PREDICTIONS: Mapping[str, Mapping[str, tuple[ColumnId, ...]]] = {
+    "ltv_fit": {"fit_id": (), "known_until": (), "cutoff_date": (), "horizon_days": (), "fitted_at": ()},
+    "ltv_prediction": {"fit_id": (), "customer_id": _SOLD[:1], "expected_spend": _SOLD, "held_out_spend": _SOLD},
+}
+PREDICTED = "the flow predict-ltv"
+
 
 def build_lineage(models: Iterable[CompiledModel]) -> Lineage:
     """Return what every column is made of.
@@ -55,6 +62,11 @@ def build_lineage(models: Iterable[CompiledModel]) -> Lineage:
         raw = tuple(column.column for column in below if column.place == Place.RAW)
         tables[SCHEMA_RAW.lower(), name] = KnownTable(raw, (load_entity(name).key,))
         places[SCHEMA_RAW.lower(), name] = Place.RAW
+    for name, columns in _PREDICTIONS.items():
+        made_of |= {ColumnId(Place.OPS, name, column): parts for column, parts in columns.items()}
+        origins |= {ColumnId(Place.OPS, name, column): PREDICTED for column, parts in columns.items() if not parts}
+        tables[SCHEMA_OPS.lower(), name] = KnownTable(tuple(columns), ("fit_id",))
+        places[SCHEMA_OPS.lower(), name] = Place.OPS
     origins |= {c: MADE_BY[c.column] for c, parts in made_of.items() if not parts and c.column in MADE_BY}
     for model in models:
         traced = trace_columns(model.sql, tables)

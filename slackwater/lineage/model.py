@@ -13,6 +13,7 @@ class Place(StrEnum):
     LANDING = "landing"  # a file in S3
     CHANGELOG = "changes"  # the Iceberg changelog
     RAW = "raw"
+    OPS = "ops"  # predictions, which come back to the models
 
 
 @dataclass(frozen=True, order=True)

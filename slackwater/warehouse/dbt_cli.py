@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slackwater.errors import TerminalError
+from slackwater.errors import ConfigurationError, TerminalError
 from slackwater.settings import ProjectSettings
 
 RUN_RESULTS = "run_results.json"
@@ -80,6 +81,19 @@ class Invocation:
 
     invocation_id: str
     ended_at: datetime
+
+
+def project_number(name: str, *, project_dir: Path | None = None) -> int:
+    """Return a whole number that `dbt_project.yml` declares among its variables.
+
+    Raises:
+        ConfigurationError: It declares none of that name.
+    """
+    path = (project_dir or ProjectSettings().dbt_dir) / "dbt_project.yml"
+    value = yaml.safe_load(path.read_text(encoding="utf-8"))["vars"].get(name)
+    if not isinstance(value, int):
+        raise ConfigurationError(f"{path}: the variable {name} is {value!r}, expected a whole number")
+    return value
 
 
 def run_arguments(

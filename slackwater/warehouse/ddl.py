@@ -91,6 +91,15 @@ OPS_TABLES: tuple[str, ...] = (
         evidence_tag varchar, logged_at timestamp_ntz(6) not null)""",
     # One row per refresh, step (impact, build, publish) and table the step wrote. rows_scanned: read from any table.
     REFRESH_COSTS_DDL,
+    # One row per fit of the spend models. parameters: JSON, of the newest and of the held-out prediction.
+    """create table if not exists OPS.LTV_FIT (
+        fit_id varchar not null, publication_id varchar not null, known_until date not null, cutoff_date date not null,
+        horizon_days number(38,0) not null, customers number(38,0) not null, parameters varchar not null,
+        fitted_at timestamp_ntz(6) not null)""",
+    # One row per fit and customer. held_out_spend: null for who had not bought by the cutoff. Old fits' rows go.
+    """create table if not exists OPS.LTV_PREDICTION (
+        fit_id varchar not null, customer_id number(38,0) not null, expected_spend number(18,2) not null,
+        held_out_spend number(18,2))""",
     # One row per trouble that was announced as an event.
     """create table if not exists OPS.ANNOUNCEMENT (
         announcement_key varchar not null, announced_at timestamp_ntz(6) not null)""",

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slackwater.cli import app
-from slackwater.lineage.build import DECLARED_ORIGINS, build_lineage
+from slackwater.lineage.build import DECLARED_ORIGINS, PREDICTED, build_lineage
 from slackwater.lineage.dbt_project import CompiledModel, Origin, read_models
 from slackwater.lineage.model import ColumnId, Lineage, Place
 
@@ -71,7 +71,7 @@ def test_a_column_comes_from_the_raw_columns_a_person_reads_in_the_models(lineag
 
 def test_every_column_of_a_model_leads_to_a_raw_column_or_declares_what_makes_it(lineage: Lineage) -> None:
     loose, both, wrong = [], [], []
-    declared = set(DECLARED_ORIGINS.values())
+    declared = {*DECLARED_ORIGINS.values(), PREDICTED}
     for column in lineage.made_of:
         if column.place in NOT_MODELS:
             continue
@@ -91,8 +91,7 @@ def test_every_column_of_a_model_leads_to_a_raw_column_or_declares_what_makes_it
 def test_the_declared_origins_are_these(models: tuple[CompiledModel, ...]) -> None:
     declared = {f"{m.name}.{name}": origin for m in models for name, origin in m.origins.items()}
     assert {name for name, origin in declared.items() if origin is Origin.CLOCK} == {
-        "ltv_backtest.cutoff_date",
-        *(f"{entity}_enhanced.processed_at" for entity in ("users", "products", "orders", "order_items")),
+        f"{entity}_enhanced.processed_at" for entity in ("users", "products", "orders", "order_items")
     }
     assert {name for name, origin in declared.items() if origin is Origin.CONSTANT} == {
         "ltv_backtest.method",
@@ -146,9 +145,19 @@ def test_the_document_has_every_step_and_both_ends(manifest_path: Path) -> None:
 
 
 def test_a_clock_column_says_so(manifest_path: Path) -> None:
-    assert _told(manifest_path, "ltv_backtest.cutoff_date") == (
-        "marts.ltv_backtest.cutoff_date <- the `as_of` of the refresh\n"
+    assert _told(manifest_path, "users_enhanced.processed_at") == (
+        "enhanced.users_enhanced.processed_at <- the `as_of` of the refresh\n"
     )
+
+
+def test_a_prediction_leads_through_the_fit_to_the_lines_that_were_sold(lineage: Lineage) -> None:
+    (column,) = lineage.find("customer_analytics.predicted_ltv")
+    below = {str(each) for each in lineage.below(column)}
+    assert {
+        "ops.ltv_prediction.expected_spend",
+        "marts.fct_order_lines.line_total",
+        "raw.order_items.unit_price",
+    } <= below
 
 
 def test_an_unknown_column_is_a_clear_error(manifest_path: Path) -> None:

@@ -7,7 +7,7 @@ read. What both sides must agree on beforehand is what the project declares once
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +26,15 @@ QUERIES = Path(__file__).resolve().parent / "independent"
 DEFINITIONS = "_definitions"
 WITH_HISTORY = ("products", "orders", "order_items")
 
+PREDICTIONS = pa.schema(
+    [
+        ("customer_id", pa.int64()),
+        ("cutoff_date", pa.date32()),
+        ("expected", pa.decimal128(18, 2)),
+        ("held_out", pa.decimal128(18, 2)),
+    ]
+)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -35,11 +44,13 @@ class Facts:
         rows: Per entity its rows as they are.
         history: Per entity of `WITH_HISTORY` its changes: `op` (c, u, d), `event_time`, `seq` (their order), columns.
         as_of: The moment clock-dependent numbers count from, naive UTC.
+        predictions: Of a fit, if there is a valid one: what was expected of every customer who had bought, and before.
     """
 
     rows: Mapping[str, pa.Table]
     history: Mapping[str, pa.Table]
     as_of: datetime
+    predictions: pa.Table = field(default_factory=lambda: PREDICTIONS.empty_table())
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,8 @@ def _defined(facts: Facts) -> Iterator[duckdb.DuckDBPyConnection]:
         for entity in WITH_HISTORY:
             connection.register(f"given_{entity}_history", facts.history[entity])
             connection.execute(f"create table {entity}_history as select * from given_{entity}_history")
+        connection.register("given_predictions", facts.predictions)
+        connection.execute("create table predictions as select * from given_predictions")
         connection.execute("create table clock as select ?::timestamp as as_of", [facts.as_of])
         connection.execute("create table cost_ratios (category varchar, ratio decimal(5, 2))")
         connection.executemany("insert into cost_ratios values (?, ?)", _cost_ratios())

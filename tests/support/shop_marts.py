@@ -1,10 +1,19 @@
 """The marts of a running system, beside what DuckDB makes of its shop: both for `independent_marts.compare_marts`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
-from independent_marts import WITH_HISTORY, Differences, Facts, columns_of, compare_marts, table_of_tuples
+from independent_marts import (
+    PREDICTIONS,
+    WITH_HISTORY,
+    Differences,
+    Facts,
+    Row,
+    columns_of,
+    compare_marts,
+    table_of_tuples,
+)
 from world import World
 
 from slackwater.clients.snowflake import Warehouse, quote_identifier
@@ -35,7 +44,24 @@ def shop_facts(world: World) -> Facts:
         columns = ", ".join(HISTORY_NAMES.get(name, name) for name in columns_of(entity, is_history=True))
         found = world.shop(f"select {columns} from shop_history.{entity}")
         history[entity] = table_of_tuples(entity, found, is_history=True)
-    return Facts(rows, history, as_of)
+    return Facts(rows, history, as_of, spend_predictions(world.warehouse, as_of))
+
+
+def spend_predictions(query: Callable[[str], Sequence[Row]], as_of: datetime) -> pa.Table:
+    """Read what the newest fit predicted; none when it is older than a fit may be (14 days), or there is none."""
+    fits = query("select fit_id, cutoff_date, known_until from OPS.LTV_FIT order by known_until desc, fitted_at desc")
+    valid = [fit for fit in fits if 0 <= (as_of.date() - fit[2]).days <= 14]  # type: ignore[operator]
+    if not valid:
+        return PREDICTIONS.empty_table()
+    fit_id, cutoff, _ = valid[0]
+    rows = query(
+        f"select customer_id, expected_spend, held_out_spend from OPS.LTV_PREDICTION where fit_id = '{fit_id}'"
+    )
+    named = [
+        {"customer_id": key, "cutoff_date": cutoff, "expected": spend, "held_out": before}
+        for key, spend, before in rows
+    ]
+    return pa.Table.from_pylist(named, schema=PREDICTIONS)
 
 
 def _published(warehouse: Warehouse, mart: Mart) -> Iterator[pa.Table]:

@@ -22,6 +22,27 @@ changed as (
     group by customer_id
 ),
 
+predictions as (
+    select *
+    from {{ ref('int_ltv_predictions') }}
+),
+
+modelled_tiers as (
+    select customer_tier
+    from {{ ref('ltv_backtest') }}
+    where is_published and not is_baseline
+),
+
+-- Who the fitted model speaks for: its tier's back-test was won, and it knew the customer.
+modelled as (
+    select
+        users.id as customer_id,
+        predictions.expected_spend
+    from users
+    inner join modelled_tiers on users.customer_tier = modelled_tiers.customer_tier
+    inner join predictions on users.id = predictions.customer_id
+),
+
 recent as (
     select
         customer_id,
@@ -55,9 +76,11 @@ select
     coalesce(
         datediff('day', metrics.last_order_date, {{ as_of_date() }}) >= {{ var('at_risk_customer_days') }}, false
     )::boolean as is_at_risk,
-    (metrics.total_spent + coalesce(recent.spent, 0))::number(18,2) as predicted_ltv,
+    (metrics.total_spent + coalesce(modelled.expected_spend, recent.spent, 0))::number(18,2) as predicted_ltv,
+    iff(modelled.customer_id is null, 'trailing_rate', 'bg_nbd')::varchar as ltv_method,
     greatest(users.updated_at, coalesce(changed.updated_at, users.updated_at))::timestamp_ntz as last_updated
 from users
 inner join metrics on users.id = metrics.customer_id
 left join changed on users.id = changed.customer_id
 left join recent on users.id = recent.customer_id
+left join modelled on users.id = modelled.customer_id

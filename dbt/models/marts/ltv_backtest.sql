@@ -14,8 +14,19 @@ customer_months as (
     from {{ ref('int_customer_tiers') }}
 ),
 
+predictions as (
+    select *
+    from {{ ref('int_ltv_predictions') }}
+),
+
+-- The fit's, so that both methods are judged by the same days.
 cutoff as (
-    select dateadd('day', -{{ var('ltv_horizon_days') }}, {{ as_of_date() }})::date as cutoff_date
+    select
+        coalesce(
+            max(cutoff_date), dateadd('day', -{{ var('ltv_horizon_days') }}, {{ as_of_date() }})::date
+        ) as cutoff_date,
+        count(*) > 0 as is_fitted
+    from predictions
 ),
 
 -- The tier as it was known before the cutoff: of the last whole month.
@@ -32,12 +43,12 @@ known_tiers as (
 spent as (
     select
         orders.customer_id,
-        sum(iff(orders.order_date <= cutoff.cutoff_date, orders.revenue, 0))::number(18,2) as predicted,
-        sum(iff(orders.order_date > cutoff.cutoff_date, orders.revenue, 0))::number(18,2) as actual
+        sum(iff(orders.order_date <= cutoff.cutoff_date, orders.revenue, 0))::number(18,2) as before_cutoff,
+        sum(iff(orders.order_date > cutoff.cutoff_date, orders.revenue, 0))::number(18,2) as after_cutoff
     from orders
     cross join cutoff
     where
-        orders.order_date <= {{ as_of_date() }}
+        orders.order_date <= dateadd('day', {{ var('ltv_horizon_days') }}, cutoff.cutoff_date)
         and datediff('day', orders.order_date, cutoff.cutoff_date) < {{ var('ltv_horizon_days') }}
     group by orders.customer_id
 ),
@@ -46,31 +57,58 @@ customers as (
     select
         coalesce(known_tiers.customer_tier, 'bronze')::varchar as customer_tier,
         cutoff.cutoff_date,
-        coalesce(spent.predicted, 0)::number(18,2) as predicted,
-        coalesce(spent.actual, 0)::number(18,2) as actual
+        cutoff.is_fitted,
+        coalesce(spent.before_cutoff, 0)::number(18,2) as trailing,
+        coalesce(predictions.held_out_spend, 0)::number(18,2) as modelled,
+        coalesce(spent.after_cutoff, 0)::number(18,2) as actual
     from users
     cross join cutoff
     left join known_tiers on users.id = known_tiers.customer_id
     left join spent on users.id = spent.customer_id
+    left join predictions on users.id = predictions.customer_id
     where users.registration_date <= cutoff.cutoff_date
 ),
 
-per_tier as (
+predicted as (
     select
         customer_tier,
         cutoff_date,
-        count(*)::number(38,0) as customers,
-        sum(predicted)::number(18,2) as predicted_spend,
-        sum(actual)::number(18,2) as actual_spend,
-        sum(abs(predicted - actual))::number(18,2) as absolute_error
+        'trailing_rate'::varchar as method,
+        trailing as prediction,
+        actual
     from customers
-    group by customer_tier, cutoff_date
+    union all
+    select
+        customer_tier,
+        cutoff_date,
+        'bg_nbd'::varchar as method,
+        modelled as prediction,
+        actual
+    from customers
+    where is_fitted
+),
+
+judged as (
+    select
+        customer_tier,
+        method,
+        cutoff_date,
+        count(*)::number(38,0) as customers,
+        sum(prediction)::number(18,2) as predicted_spend,
+        sum(actual)::number(18,2) as actual_spend,
+        sum(abs(prediction - actual))::number(18,2) as absolute_error
+    from predicted
+    group by customer_tier, method, cutoff_date
 )
 
 select
     customer_tier,
-    'trailing_rate'::varchar as method,
-    true as is_baseline,
+    method,
+    (method = 'trailing_rate')::boolean as is_baseline,
+    -- The model must beat the baseline: a draw is the baseline's.
+    (
+        row_number() over (partition by customer_tier order by absolute_error, iff(method = 'trailing_rate', 0, 1)) = 1
+    )::boolean as is_published,
     cutoff_date,
     {{ var('ltv_horizon_days') }}::number(38,0) as horizon_days,
     customers,
@@ -78,4 +116,4 @@ select
     actual_spend,
     {{ ratio('absolute_error', 'customers', scale=2) }} as mean_absolute_error,
     {{ ratio('actual_spend', 'customers', scale=2) }} as mean_absolute_error_of_zero
-from per_tier
+from judged

@@ -43,3 +43,23 @@ select id, month, spent, place,
     case when spent <= 0 then 'bronze' when place * 100 <= 3 * everyone then 'platinum'
         when place * 100 <= 15 * everyone then 'gold' when place * 100 <= 40 * everyone then 'silver' else 'bronze' end as tier
 from placed;
+-- The two ways to expect a customer's spend, judged on the 90 days after a cutoff, per tier as it was known then.
+create view cut as select coalesce((select max(cutoff_date) from predictions), (select day - 90 from today)) as day;
+create table ltv_errors as
+with known as (
+    select u.id, coalesce((
+        select t.tier from tiers as t where t.id = u.id and t.month < month_of(cut.day) order by t.month desc limit 1
+    ), 'bronze') as tier,
+    (select coalesce(sum(c.amount), 0) from counted as c where c.user_id = u.id and c.day > cut.day - 90 and c.day <= cut.day) as guess,
+    coalesce((select p.held_out from predictions as p where p.customer_id = u.id), 0) as fitted_guess,
+    (select coalesce(sum(c.amount), 0) from counted as c where c.user_id = u.id and c.day > cut.day and c.day <= cut.day + 90) as truth
+    from users as u, cut where u.created_at::date <= cut.day
+),
+guesses as (
+    select tier, true as simple, guess, truth from known
+    union all select tier, false, fitted_guess, truth from known where exists (select 1 from predictions)
+)
+select tier, simple, count(*) as people, sum(guess) as guessed, sum(truth) as truth, sum(abs(guess - truth)) as error
+from guesses group by all;
+create view fitted_tiers as
+select f.tier from ltv_errors as f join ltv_errors as s on s.tier = f.tier and s.simple where not f.simple and f.error < s.error;

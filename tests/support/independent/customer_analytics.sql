@@ -22,7 +22,8 @@ select
     t.day - u.created_at::date, s.first_day, s.last_day, coalesce(s.orders, 0), coalesce(s.spent, 0)::decimal(18, 2),
     rounded2(coalesce(s.spent, 0), coalesce(s.orders, 0)), g.days, b.category, coalesce(n.units, 0)::bigint,
     coalesce(l.tier, 'bronze'), coalesce(t.day - s.last_day <= 90, false), coalesce(t.day - s.last_day >= 180, false),
-    (coalesce(s.spent, 0) + coalesce(s.lately, 0))::decimal(18, 2), greatest(u.updated_at, o.at)
+    (coalesce(s.spent, 0) + coalesce(p.expected, s.lately, 0))::decimal(18, 2),
+    case when p.customer_id is null then 'trailing_rate' else 'bg_nbd' end, greatest(u.updated_at, o.at)
 from users as u
 cross join today as t
 left join sums as s on s.user_id = u.id
@@ -31,3 +32,4 @@ left join bought as b on b.user_id = u.id and b.place = 1
 left join units as n on n.user_id = u.id
 left join touched as o on o.user_id = u.id
 left join tiers as l on l.id = u.id and l.month = month_of(t.day)
+left join predictions as p on p.customer_id = u.id and coalesce(l.tier, 'bronze') in (select tier from fitted_tiers)

@@ -1,0 +1,1 @@
+"""What a customer will spend: a fitted model of purchases and one of their worth."""
