@@ -37,8 +37,12 @@ CHANGELOG_NAMES: Mapping[str, str] = {"batch_id": "_batch_id", "file_name": "_fi
 
 _SOLD = tuple(ColumnId("marts", "fct_order_lines", name) for name in ("customer_id", "order_date", "line_total"))
 _PREDICTIONS: Mapping[str, Mapping[str, tuple[ColumnId, ...]]] = {
-    "ltv_fit": {"fit_id": (), "known_until": (), "cutoff_date": (), "horizon_days": (), "fitted_at": ()},
-    "ltv_prediction": {"fit_id": (), "customer_id": _SOLD[:1], "expected_spend": _SOLD, "held_out_spend": _SOLD},
+    "ltv_prediction": {
+        **dict.fromkeys(("fit_id", "known_until", "cutoff_date", "horizon_days", "fitted_at"), ()),
+        "customer_id": _SOLD[:1],
+        "expected_spend": _SOLD,
+        "held_out_spend": _SOLD,
+    },
 }
 PREDICTED = "the flow predict-ltv"
 

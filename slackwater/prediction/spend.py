@@ -142,21 +142,27 @@ def _read_purchases(warehouse: Warehouse, known_until: date) -> tuple[list[int],
 
 def _keep(warehouse: Warehouse, fit: SpendFit) -> None:
     """Write a fit with its predictions in one transaction; those of old fits go."""
-    columns = "fit_id, customer_id, expected_spend, held_out_spend"
+    known_until, cutoff = fit.newest.known_until, fit.held_out.known_until
     with warehouse.transaction():
         for table in ("OPS.LTV_FIT", "OPS.LTV_PREDICTION"):  # takes the lock: of two fits at once the later one stays
             warehouse.execute(f"delete from {table} where fit_id = ?", (fit.fit_id,))
-        for chunk in _chunks(fit):
-            values = ", ".join(["(?, ?, cast(? as number(18,2)), cast(? as number(18,2)))"] * len(chunk))
-            warehouse.execute(
-                f"insert into OPS.LTV_PREDICTION ({columns}) values {values}", [value for row in chunk for value in row]
-            )
         warehouse.execute(
             "insert into OPS.LTV_FIT (fit_id, publication_id, known_until, cutoff_date, horizon_days, customers,"
             " parameters, fitted_at) select ?, ?, cast(? as date), cast(? as date), ?, ?, ?, sysdate()",
-            (fit.fit_id, fit.publication_id, fit.newest.known_until, fit.held_out.known_until, fit.horizon_days,
-             len(fit.newest.spend), fit.parameters),
+            (fit.fit_id, fit.publication_id, known_until, cutoff, fit.horizon_days, len(fit.newest.spend),
+             fit.parameters),
         )  # fmt: skip
+        for chunk in _chunks(fit):
+            values = ", ".join(["(?, cast(? as number(18,2)), cast(? as number(18,2)))"] * len(chunk))
+            warehouse.execute(
+                "insert into OPS.LTV_PREDICTION (fit_id, known_until, cutoff_date, horizon_days, customer_id,"
+                " expected_spend, held_out_spend, fitted_at)"
+                " select fit.fit_id, fit.known_until, fit.cutoff_date, fit.horizon_days, one.customer_id,"
+                " one.expected_spend, one.held_out_spend, fit.fitted_at from OPS.LTV_FIT as fit"
+                f" cross join (values {values}) as one (customer_id, expected_spend, held_out_spend)"
+                " where fit.fit_id = ?",
+                [*(value for row in chunk for value in row), fit.fit_id],
+            )
         warehouse.execute(
             "delete from OPS.LTV_PREDICTION where fit_id not in"
             " (select fit_id from OPS.LTV_FIT order by fitted_at desc limit ?)",
@@ -165,10 +171,10 @@ def _keep(warehouse: Warehouse, fit: SpendFit) -> None:
 
 
 def _chunks(fit: SpendFit) -> Iterator[list[tuple[Scalar, ...]]]:
-    """Give the rows of a fit's predictions: who had not bought by the cutoff has no held-out one."""
+    """Give customer and both predictions in pieces: who had not bought by the cutoff has no held-out one."""
+    held_out = fit.held_out.spend
     rows: list[tuple[Scalar, ...]] = [
-        (fit.fit_id, key, str(spend), str(held_out) if (held_out := fit.held_out.spend.get(key)) is not None else None)
-        for key, spend in fit.newest.spend.items()
+        (key, str(spend), str(held_out[key]) if key in held_out else None) for key, spend in fit.newest.spend.items()
     ]
     for first in range(0, len(rows), ROWS_PER_INSERT):
         yield rows[first : first + ROWS_PER_INSERT]

@@ -98,8 +98,9 @@ OPS_TABLES: tuple[str, ...] = (
         fitted_at timestamp_ntz(6) not null)""",
     # One row per fit and customer. held_out_spend: null for who had not bought by the cutoff. Old fits' rows go.
     """create table if not exists OPS.LTV_PREDICTION (
-        fit_id varchar not null, customer_id number(38,0) not null, expected_spend number(18,2) not null,
-        held_out_spend number(18,2))""",
+        fit_id varchar not null, known_until date not null, cutoff_date date not null,
+        horizon_days number(38,0) not null, customer_id number(38,0) not null, expected_spend number(18,2) not null,
+        held_out_spend number(18,2), fitted_at timestamp_ntz(6) not null)""",
     # One row per trouble that was announced as an event.
     """create table if not exists OPS.ANNOUNCEMENT (
         announcement_key varchar not null, announced_at timestamp_ntz(6) not null)""",
