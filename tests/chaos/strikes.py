@@ -79,10 +79,14 @@ class Strikes:
                 self._strike(next(kill for kill in self.left if kill.boundary is boundary), pid)
 
     def _start_fold(self, ledger: Ledger, *, passed_seconds: float) -> None:
-        """Start the lake's upkeep, once: at its time, or as soon as a kill in it has something to fold."""
+        """Start the lake's upkeep: once at its time, and for every kill in it as soon as there is something to fold."""
         is_awaited = any(kill.boundary is Boundary.AFTER_FOLD for kill in self.left)
         is_time = self._folds_after_seconds is not None and passed_seconds >= self._folds_after_seconds
-        if self.fold is not None or not (is_awaited or is_time):
+        if self.fold is None:
+            is_wanted = is_awaited or is_time
+        else:  # the one before may have died of a kill
+            is_wanted = is_awaited and not is_any_run_alive(self._world.profile)
+        if not is_wanted:
             return
         with suppress(StoreUnavailable):
             with ledger.transaction() as connection:
