@@ -53,6 +53,10 @@ class ValueRefused(StoreRejected):
     """A store cannot hold a value it was given (out of range, a character it does not know)."""
 
 
+class FileUnreadable(StoreRejected):
+    """A data file is damaged or gone; which one, and who brought it, is in the message."""
+
+
 class ConfigurationError(TerminalError):
     """A setting is missing or wrong."""
 

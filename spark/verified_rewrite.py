@@ -10,7 +10,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from slackwater.entities.model import load_entity
-from slackwater.errors import CommitConflict, SlackwaterError, StoreRejected
+from slackwater.errors import CommitConflict, FileUnreadable, SlackwaterError
 from slackwater.lake.rewrite import (
     BRANCH,
     EVIDENCE_PREFIX,
@@ -143,7 +143,7 @@ def _differences(
     try:
         with spark_errors():
             return compare_days(session, request.table, before, after, days=days, key=key, seen=seen)
-    except StoreRejected as exc:
+    except FileUnreadable as exc:
         return tuple(PartitionDifference(day=day, before=None, after=None, unreadable=str(exc)) for day in days)
 
 

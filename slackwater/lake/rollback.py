@@ -14,6 +14,7 @@ from slackwater.clients.iceberg_snapshots import drop_branch, read_history, set_
 from slackwater.clients.postgres import Connection
 from slackwater.errors import ConfigurationError, LeaseHeld, NotKnown
 from slackwater.lake.history import MAIN, Snapshot, entity_of, is_changelog, lost_by_rollback
+from slackwater.lake.rewrite import BRANCH
 from slackwater.ledger import batches, folds, purges, work
 from slackwater.ledger.model import BatchState, WorkLease
 from slackwater.ledger.store import Ledger
@@ -107,10 +108,12 @@ def create_branch(*, ledger: Ledger, lake: Lake, table: str, branch: str, snapsh
 
     Raises:
         NotKnown: There is no such table or snapshot, or nobody wrote to the table yet.
-        ConfigurationError: The branch exists.
+        ConfigurationError: The branch exists, or the name is that of the rewrites' own.
         LeaseHeld: A run keeps the lake, and may expire that snapshot right now.
     """
     entity_of(table)
+    if branch == BRANCH:
+        raise ConfigurationError(f"the branch {BRANCH} belongs to the rewrites, which drop it; take another name")
     with keeping_lake(ledger, actor=actor) as (lease, _):
         history = read_history(lake, table)
         if branch in history.refs:

@@ -8,6 +8,7 @@ from slackwater import errors
 from slackwater.errors import (
     CommitConflict,
     ConfigurationError,
+    FileUnreadable,
     SlackwaterError,
     SparkOutOfMemory,
     StoreRejected,
@@ -56,7 +57,7 @@ _RULES: tuple[Rule, ...] = (
     (
         r"is not a Parquet file|CORRUPT|could not read page|Could not read footer|NotFoundException|NoSuchKey"
         r"|Status Code: 416",
-        lambda text, _: StoreRejected(
+        lambda text, _: FileUnreadable(
             f"a data file cannot be read: {_named_file(text)}; find the batch that brought it:"
             f" slackwater lake file {_named_file(text)} ({text})"
         ),

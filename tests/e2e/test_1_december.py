@@ -1,7 +1,10 @@
 """December 2010 through the whole system: every published number equals SQL over the shop's own tables."""
 
+import re
+
 import pytest
 from shop_marts import compare_with_shop
+from upkeep import start_run, wait_for_run
 from world import World
 
 from slackwater.clients.clickhouse import SpeedStore
@@ -31,6 +34,13 @@ def test_every_published_mart_equals_duckdb_over_the_shop(december: World) -> No
         assert found.is_equal, (mart, found)
     # Nobody was a customer a whole horizon ago, so there is nothing to test the prediction on yet.
     assert {mart for mart, found in compared.items() if found.rows == 0} == {"ltv_backtest"}
+
+
+def test_nothing_is_fitted_to_three_weeks_of_sales(december: World) -> None:
+    run = wait_for_run(december, start_run(december, "predict-ltv/daily", {}))
+    assert run.state_type == "COMPLETED", run.state_message
+    assert re.fullmatch(r"Not fitted: 0 customers had bought by 2010-.*, expected at least 100\. .*", run.state_message)
+    assert december.warehouse("select count(*) from OPS.LTV_PREDICTION") == [(0,)]
 
 
 @pytest.mark.parametrize("entity", STAGED)

@@ -14,6 +14,7 @@ from slackwater.entities.model import load_entity, state_columns
 from slackwater.errors import CommitConflict, ConfigurationError, IllegalTransition, LeaseHeld, NotKnown
 from slackwater.lake.history import BatchDifference, KeyDifference
 from slackwater.lake.look_back import compare_snapshots, origin_of_file
+from slackwater.lake.rewrite import BRANCH
 from slackwater.lake.rollback import create_branch, keeping_lake, remove_branch, roll_back
 from slackwater.lake.verify import verify
 from slackwater.ledger import folds
@@ -162,6 +163,8 @@ def test_a_branch_is_made_listed_and_dropped_and_mistakes_are_named(bench):
     assert sorted(rows["_position"].to_pylist()) == [0, 1, 2]
     with pytest.raises(ConfigurationError, match=f"has a branch audit already, at snapshot {old}"):
         create("audit", head)
+    with pytest.raises(ConfigurationError, match="the branch rewrite belongs to the rewrites"):
+        create(BRANCH)
     with pytest.raises(NotKnown, match="has no snapshot 7"):
         create("other", 7)
     with pytest.raises(NotKnown, match="nothing was written to it"):
