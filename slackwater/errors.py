@@ -57,6 +57,10 @@ class FileUnreadable(StoreRejected):
     """A data file is damaged or gone; which one, and who brought it, is in the message."""
 
 
+class NotFitted(TerminalError):
+    """A model was not fitted: there is too little to fit it to, or its likelihood has no maximum that was found."""
+
+
 class ConfigurationError(TerminalError):
     """A setting is missing or wrong."""
 

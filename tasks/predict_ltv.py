@@ -2,6 +2,7 @@
 
 from prefect import get_run_logger
 
+from slackwater.errors import NotFitted
 from slackwater.warehouse.dbt_cli import project_number
 from tasks.connections import open_warehouse
 from tasks.retrying import retried_task
@@ -14,8 +15,6 @@ def predict_customer_spend() -> str:
     Returns:
         One sentence: what was fitted, or why nothing was.
     """
-    # SciPy and NumPy are loaded only where something is fitted.
-    from slackwater.prediction.models import NotFitted
     from slackwater.prediction.spend import predict_spend
 
     with open_warehouse("predict-ltv") as warehouse:

@@ -12,16 +12,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 from scipy.special import gammaln, hyp2f1  # type: ignore[import-untyped]
 
-from slackwater.errors import TerminalError
+from slackwater.errors import NotFitted
 
 Numbers = npt.NDArray[np.float64]
 
 MOST_STEPS = 4_000
 _NEARLY_ONE = 1e-6
-
-
-class NotFitted(TerminalError):
-    """The likelihood has no maximum that the search could find."""
 
 
 @dataclass(frozen=True)

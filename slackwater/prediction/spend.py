@@ -13,10 +13,10 @@ from decimal import Decimal
 import numpy as np
 
 from slackwater.clients.snowflake import Scalar, Warehouse
+from slackwater.errors import NotFitted
 from slackwater.naming import MART_SET
 from slackwater.prediction.models import (
     BuyingModel,
-    NotFitted,
     Purchases,
     ValueModel,
     expected_spend,
@@ -153,20 +153,20 @@ def _keep(warehouse: Warehouse, fit: SpendFit) -> None:
              fit.parameters),
         )  # fmt: skip
         for chunk in _chunks(fit):
-            values = ", ".join(["(?, cast(? as number(18,2)), cast(? as number(18,2)))"] * len(chunk))
+            values = ", ".join(["(?, ?, ?)"] * len(chunk))
             warehouse.execute(
                 "insert into OPS.LTV_PREDICTION (fit_id, known_until, cutoff_date, horizon_days, customer_id,"
                 " expected_spend, held_out_spend, fitted_at)"
                 " select fit.fit_id, fit.known_until, fit.cutoff_date, fit.horizon_days, one.customer_id,"
-                " one.expected_spend, one.held_out_spend, fit.fitted_at from OPS.LTV_FIT as fit"
+                " cast(one.expected_spend as number(18,2)), cast(one.held_out_spend as number(18,2)), fit.fitted_at"
+                " from OPS.LTV_FIT as fit"
                 f" cross join (values {values}) as one (customer_id, expected_spend, held_out_spend)"
                 " where fit.fit_id = ?",
                 [*(value for row in chunk for value in row), fit.fit_id],
             )
         warehouse.execute(
             "delete from OPS.LTV_PREDICTION where fit_id not in"
-            " (select fit_id from OPS.LTV_FIT order by fitted_at desc limit ?)",
-            (FITS_KEPT,),
+            f" (select fit_id from OPS.LTV_FIT order by fitted_at desc limit {FITS_KEPT})"
         )
 
 

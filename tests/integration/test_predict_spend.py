@@ -15,9 +15,9 @@ from shop_marts import spend_predictions
 
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse
+from slackwater.errors import NotFitted
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES
-from slackwater.prediction.models import NotFitted
 from slackwater.prediction.spend import LEAST_CUSTOMERS, predict_spend
 from slackwater.testing.dbt_session import DbtSession
 from slackwater.testing.warehouse_path import WarehousePath

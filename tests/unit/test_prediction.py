@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import hyp2f1
 
+from slackwater.errors import NotFitted
 from slackwater.prediction.models import (
     BuyingModel,
-    NotFitted,
     Purchases,
     ValueModel,
     expected_spend,
