@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 from shop_marts import compare_with_shop
+from upkeep import start_run, wait_for_run
 from world import Row, World
 
 from slackwater.clients.clickhouse import SpeedStore
@@ -67,6 +68,25 @@ def test_every_published_mart_equals_duckdb_over_the_shop(year: Year) -> None:
     for mart, found in compare_with_shop(year.world).items():
         assert found.is_equal, (mart, found)
         assert found.rows, mart
+
+
+def test_spend_is_predicted_for_everyone_who_ever_bought(year: Year) -> None:
+    run = wait_for_run(year.world, start_run(year.world, "predict-ltv/daily", {}))
+    assert run.state_type == "COMPLETED", run.state_message
+    ((cutoff, customers),) = year.world.warehouse("select cutoff_date, customers from OPS.LTV_FIT")
+    buyers, earlier = year.world.shop(
+        f"select count(distinct o.user_id), count(distinct o.user_id) filter (where o.created_at::date <= '{cutoff}')"
+        " from shop.orders o where o.status in ('processing', 'shipped', 'delivered') and o.user_id is not null"
+        " and exists (select 1 from shop.order_items i where i.order_id = o.id)"
+    )[0]
+    assert customers == buyers
+    predicted = (
+        "select count(*), count(held_out_spend), min(expected_spend), sum(expected_spend) from OPS.LTV_PREDICTION"
+    )
+    ((count, held_out, least, total),) = year.world.warehouse(predicted)
+    assert (count, held_out) == (buyers, earlier)
+    assert least >= 0  # type: ignore[operator]
+    assert total > 0  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("entity", STAGED)
