@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 
 from slackwater.cli import app
 from slackwater.clients.snowflake import Warehouse
+from slackwater.naming import ENTITIES
 from slackwater.stack.ports import find_free_port_base
+from slackwater.testing.warehouse_path import run_dbt
+from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +34,15 @@ def test_the_pages_know_the_tables_of_the_warehouse_and_their_types(module_sandb
     manifest = json.loads((tmp_path / "docs" / "manifest.json").read_bytes())
     compiled = manifest["nodes"]["model.slackwater.stg_orders"]["compiled_code"]
     assert "OPS.impact" not in compiled  # whole tables, though there is one to build on
+
+
+def test_a_build_of_whole_tables_by_the_variable_of_the_pages_is_refused(module_sandbox, tmp_path):
+    bounds: dict[str, str | int] = {f"bound_{entity}": 0 for entity in ENTITIES}
+    variables = {**bounds, "refresh_id": "r1", "as_of": "2010-12-01 00:00:00", "whole_tables": "true"}
+    arguments = [*run_arguments(variables, target_dir=tmp_path), "--select", "int_customer_metrics"]
+    (result,) = run_dbt(arguments, env=module_sandbox.env, target_dir=tmp_path)
+    assert result.outcome is NodeOutcome.ERROR
+    assert "to build whole tables use --full-refresh" in result.message
 
 
 def test_a_warehouse_that_is_down_is_a_message_that_says_what_to_do(module_sandbox, tmp_path):
