@@ -474,18 +474,6 @@ def test_a_rewrite_whose_files_cannot_be_read_is_rejected(tables, module_sandbox
     assert "cannot be read" in result.differences[0].told
 
 
-def test_an_object_store_that_refuses_access_during_the_check_is_no_changed_row(tables, monkeypatch):
-    before = tables.content(CHANGES)
-
-    def refused(*_, **__):
-        raise StoreRejected("the object store refused access; check SLACKWATER_S3_* and the policy: Status Code: 403")
-
-    monkeypatch.setattr("spark.verified_rewrite.compare_days", refused)
-    with pytest.raises(StoreRejected, match="refused access"):
-        rewrite_files.run(tables.session, changelog_request())
-    assert (tables.content(CHANGES), refs(tables, CHANGES)) == (before, set())
-
-
 @pytest.mark.parametrize(
     "damaged",
     [

@@ -15,6 +15,8 @@ from slackwater.clients.s3 import ObjectStore
 from slackwater.clients.spark import SparkJobs
 from slackwater.errors import SparkOutOfMemory, StoreRejected, StoreUnavailable
 from slackwater.lake.fold import FoldJob, FoldJobResult, FoldRequest
+from slackwater.lake.policy import TableKind
+from slackwater.lake.rewrite import RewriteJob, RewriteJobResult, RewriteRequest
 from slackwater.ledger.store import Ledger
 from slackwater.settings import ProjectSettings, SparkSettings
 from slackwater.testing.lake_bench import LakeBench
@@ -53,15 +55,24 @@ def request_of(bench, file):
 
 
 @pytest.fixture
-def fold(module_sandbox):
-    """Fold a batch in a process of its own; returns what the job answered."""
+def jobs(module_sandbox):
+    """Makes the runner of jobs in processes of their own, in the sandbox's environment and what is added to it."""
 
-    def run(batch, *, check=lambda: None, **environment):
+    def make(**environment):
         spark = SparkSettings(work_dir=module_sandbox.profile.home / "spark")
         environment = {**module_sandbox.env, "SLACKWATER_SPARK_WORK_DIR": str(spark.work_dir), **environment}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
-        jobs = SparkJobs(spark, ProjectSettings(), {**kept, **environment})
-        return jobs.run("fold_changes", FoldJob(folds=(batch,)), FoldJobResult, check=check)
+        return SparkJobs(spark, ProjectSettings(), {**kept, **environment})
+
+    return make
+
+
+@pytest.fixture
+def fold(jobs):
+    """Fold a batch; returns what the job answered."""
+
+    def run(batch, *, check=lambda: None, **environment):
+        return jobs(**environment).run("fold_changes", FoldJob(folds=(batch,)), FoldJobResult, check=check)
 
     return run
 
@@ -96,6 +107,29 @@ def test_a_store_that_refuses_is_named_with_what_to_check(fold, batch, module_sa
         kind, message = told(fold(batch, SLACKWATER_S3_ENDPOINT_URL=endpoint))
     assert kind == StoreRejected.__name__
     assert message.startswith("the object store refused access; check SLACKWATER_S3_*")
+
+
+def test_a_store_that_refuses_to_show_what_a_rewrite_wrote_is_no_changed_row(jobs, bench, module_sandbox):
+    bench.land(*(LandingFile("users", first=number * 3) for number in range(4)))
+    table = bench.lake.load_table("changes.users")
+    known = {task.file.file_path.rsplit("/", 1)[-1] for task in table.scan().plan_files()}
+    days = tuple({row["date"] for row in table.scan(selected_fields=("date",)).to_arrow().to_pylist()})
+    request = RewriteRequest(
+        rewrite_id="r1", kind=TableKind.CHANGELOG, entity="users", days=days, target_file_bytes=2**20, min_inputs=2
+    )
+
+    def is_new(method, path):
+        name = path.rsplit("/", 1)[-1]
+        return method == "GET" and "/data/" in path and name.endswith(".parquet") and name not in known
+
+    with proxied(module_sandbox.s3.endpoint_url, is_forbidden=is_new) as endpoint:
+        job = jobs(SLACKWATER_S3_ENDPOINT_URL=endpoint)
+        [answer] = job.run("rewrite_files", RewriteJob(rewrites=(request,)), RewriteJobResult).answers
+    assert (answer.result, answer.error["kind"]) == (None, StoreRejected.__name__)
+    assert answer.error["message"].startswith("the object store refused access; check SLACKWATER_S3_*")
+    table.refresh()
+    assert {task.file.file_path.rsplit("/", 1)[-1] for task in table.scan().plan_files()} == known
+    assert set(table.refs()) == {"main"}
 
 
 def test_too_little_memory_is_said_with_what_to_change(fold, bench):
