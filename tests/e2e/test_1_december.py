@@ -1,8 +1,10 @@
 """December 2010 through the whole system: every published number equals SQL over the shop's own tables."""
 
 import re
+import time
 
 import pytest
+from killing import flow_processes, services
 from shop_marts import compare_with_shop
 from upkeep import start_run, wait_for_run
 from world import World
@@ -13,6 +15,8 @@ from slackwater.ledger.listings import list_batches
 from slackwater.reconciliation.run import reconcile
 
 pytestmark = pytest.mark.e2e
+
+FLOW_START_SECONDS = 120.0
 
 STAGED = {
     "users": "id, email, first_name, last_name, created_at, updated_at",
@@ -41,6 +45,15 @@ def test_nothing_is_fitted_to_three_weeks_of_sales(december: World) -> None:
     assert run.state_type == "COMPLETED", run.state_message
     assert re.fullmatch(r"Not fitted: 0 customers had bought by 2010-.*, expected at least 100\. .*", run.state_message)
     assert december.warehouse("select count(*) from OPS.LTV_PREDICTION") == [(0,)]
+
+
+def test_a_flow_runs_in_a_process_of_the_worker_and_no_other_stands_between(december: World) -> None:
+    run, deadline = start_run(december, "predict-ltv/daily", {}), time.monotonic() + FLOW_START_SECONDS
+    while not (processes := flow_processes(december.profile)):
+        assert time.monotonic() < deadline, f"no flow process after {FLOW_START_SECONDS:.0f} s"
+        time.sleep(0.1)
+    assert processes[-1].ppid() == services(december.profile)["worker"].pid
+    assert wait_for_run(december, run).state_type == "COMPLETED"
 
 
 @pytest.mark.parametrize("entity", STAGED)

@@ -7,29 +7,22 @@ while the refresh before it is being built.
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import pytest
 from independent_marts import Row, comparable, compute_marts, mart_names
 from random_shop import RandomShop, deliveries, facts_of
+from refreshes import Refreshes
 
-from slackwater.clients.iceberg import Lake
-from slackwater.clients.snowflake import Warehouse, quote_identifier
-from slackwater.ledger.store import Ledger
+from slackwater.clients.snowflake import quote_identifier
 from slackwater.naming import ENTITIES
-from slackwater.testing.dbt_session import DbtSession
-from slackwater.testing.warehouse_path import Change, WarehousePath
-from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
+from slackwater.testing.warehouse_path import Change
 from slackwater.warehouse.marts import load_marts
-from slackwater.warehouse.publish import publish
-from slackwater.warehouse.refresh import Refresh, dbt_vars
 
 pytestmark = pytest.mark.integration
 
@@ -54,9 +47,7 @@ class Round:
 class Played:
     """A warehouse that was refreshed after every batch."""
 
-    path: WarehousePath
-    dbt: DbtSession
-    target_dir: Path
+    refreshes: Refreshes
     delivered: list[tuple[str, Change]] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
 
@@ -64,37 +55,30 @@ class Played:
         for entity in ENTITIES:
             changes = [change for name, change in batch if name == entity]
             if changes:
-                self.path.load(entity, *changes)
+                self.refreshes.path.load(entity, *changes)
 
     def refresh(self, batch: Delivery, *, meanwhile: Delivery = ()) -> None:
         """Load a batch, build in parts, build in full, publish; `meanwhile` is loaded after the set was frozen."""
         self.load(batch)
         self.delivered += batch
-        refresh, lease = self.path.start()
+        refresh, lease = self.refreshes.path.start()
         self.load(meanwhile)
         assert refresh.as_of is not None
-        self.build(refresh)
+        self.refreshes.build(refresh)
         incremental = self.tables()
         if self.rounds:
-            self.build(refresh, is_full=True)
+            self.refreshes.build(refresh, is_full=True)
         expected = compute_marts(facts_of(self.delivered, refresh.as_of))
         self.rounds.append(Round(incremental, self.tables(), expected))
-        self.path.ledger.mark_tested(lease, refresh.refresh_id)
-        publish(refresh, ledger=self.path.ledger, warehouse=self.path.warehouse, lease=lease)
-        self.path.ledger.release_work(lease)
+        self.refreshes.publish(refresh, lease)
         self.delivered += meanwhile
 
-    def build(self, refresh: Refresh, *, is_full: bool = False) -> None:
-        arguments = run_arguments(dbt_vars(refresh), target_dir=self.target_dir, is_full=is_full)
-        results = self.dbt.run(arguments)
-        assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [r.message for r in results]
-
     def tables(self) -> Tables:
-        names = self.path.warehouse.query(
+        read = self.refreshes.path.warehouse.query
+        names = read(
             "select table_schema || '.' || table_name from information_schema.tables"
             " where table_schema in ('STAGING', 'CANDIDATE')"
         )
-        read = self.path.warehouse.query
         return {
             str(name): Counter(map(comparable, read(f"select * from {quote_identifier(str(name))}")))
             for (name,) in names
@@ -127,7 +111,7 @@ def _named_cases(shop: RandomShop) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(module_sandbox) -> Iterator[Played]:
+def played(module_refreshes) -> Played:
     random = Random(SEED)  # noqa: S311 - a repeatable year, not a secret
     shop = RandomShop(random)
     shop.live(STEPS)
@@ -137,19 +121,12 @@ def played(module_sandbox) -> Iterator[Played]:
     _named_cases(shop)
     named, lived = shop.changes[lived:], len(shop.changes)
     shop.live(20)
-    target = Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"])
-    with (
-        Warehouse(module_sandbox.warehouse) as warehouse,
-        Ledger(module_sandbox.ledger.dsn) as ledger,
-        closing(Lake(module_sandbox.lake, module_sandbox.s3)) as lake,
-        DbtSession(env=module_sandbox.env, target_dir=target) as dbt,
-    ):
-        year = Played(WarehousePath(ledger, lake, warehouse), dbt, target)
-        for batch in batches:
-            year.refresh(batch)
-        year.refresh(named, meanwhile=shop.changes[lived:])
-        year.refresh([])
-        yield year
+    year = Played(module_refreshes)
+    for batch in batches:
+        year.refresh(batch)
+    year.refresh(named, meanwhile=shop.changes[lived:])
+    year.refresh([])
+    return year
 
 
 def _differences(rounds: Sequence[Round], left: str, right: str, table: str) -> list[tuple[int, list[Row], list[Row]]]:

@@ -1,29 +1,20 @@
 """From published order lines to predictions, and from these to marts: as DuckDB computes them, or the baseline."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
 from independent_marts import Row, comparable, compute_marts
 from random_shop import RandomShop, facts_of
+from refreshes import Refreshes
 from shop_marts import spend_predictions
 
-from slackwater.clients.iceberg import Lake
-from slackwater.clients.snowflake import Warehouse
 from slackwater.errors import NotFitted
-from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES
 from slackwater.prediction.spend import LEAST_CUSTOMERS, predict_spend
-from slackwater.testing.dbt_session import DbtSession
-from slackwater.testing.warehouse_path import WarehousePath
-from slackwater.warehouse.dbt_cli import NodeOutcome, project_number, run_arguments
-from slackwater.warehouse.publish import publish
-from slackwater.warehouse.refresh import dbt_vars
+from slackwater.warehouse.dbt_cli import project_number
 
 pytestmark = pytest.mark.integration
 
@@ -34,8 +25,8 @@ MARTS = ("ltv_backtest", "customer_analytics")
 class Predicted:
     """A shop in a warehouse, refreshed and published after every batch."""
 
-    def __init__(self, path: WarehousePath, dbt: DbtSession, target: Path) -> None:
-        self.path, self.warehouse, self._dbt, self._target = path, path.warehouse, dbt, target
+    def __init__(self, refreshes: Refreshes) -> None:
+        self._refreshes, self.warehouse = refreshes, refreshes.path.warehouse
         self.random = Random(5)  # noqa: S311 - a repeatable shop, no secret
         self.shop = RandomShop(self.random)
         self._loaded = 0
@@ -52,13 +43,10 @@ class Predicted:
         for entity in ENTITIES:
             rows = [change for name, change in changes if name == entity]
             if rows:
-                self.path.load(entity, *rows)
-        refresh, lease = self.path.start()
-        results = self._dbt.run(run_arguments(dbt_vars(refresh), target_dir=self._target))
-        assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [r.message for r in results]
-        self.path.ledger.mark_tested(lease, refresh.refresh_id)
-        publish(refresh, ledger=self.path.ledger, warehouse=self.warehouse, lease=lease)
-        self.path.ledger.release_work(lease)
+                self._refreshes.path.load(entity, *rows)
+        refresh, lease = self._refreshes.path.start()
+        self._refreshes.build(refresh)
+        self._refreshes.publish(refresh, lease)
         assert refresh.as_of is not None
         facts = facts_of(self.shop.changes, refresh.as_of)
         facts = replace(facts, predictions=spend_predictions(self.warehouse.query, refresh.as_of))
@@ -73,15 +61,8 @@ class Predicted:
 
 
 @pytest.fixture(scope="module")
-def predicted(module_sandbox) -> Iterator[Predicted]:
-    target = Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"])
-    with (
-        Warehouse(module_sandbox.warehouse) as warehouse,
-        Ledger(module_sandbox.ledger.dsn) as ledger,
-        closing(Lake(module_sandbox.lake, module_sandbox.s3)) as lake,
-        DbtSession(env=module_sandbox.env, target_dir=target) as dbt,
-    ):
-        yield Predicted(WarehousePath(ledger, lake, warehouse), dbt, target)
+def predicted(module_refreshes) -> Predicted:
+    return Predicted(module_refreshes)
 
 
 def _live(world: Predicted) -> None:

@@ -5,16 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from slackwater.clients.iceberg import Lake
-from slackwater.clients.snowflake import Warehouse
-from slackwater.ledger.store import Ledger
-from slackwater.testing.dbt_session import DbtSession
-from slackwater.testing.warehouse_path import WarehousePath
 from slackwater.warehouse.costs import Step, TableCost, record_costs
-from slackwater.warehouse.dbt_cli import run_arguments
 from slackwater.warehouse.marts import load_marts
-from slackwater.warehouse.publish import publish
-from slackwater.warehouse.refresh import dbt_vars
 
 pytestmark = pytest.mark.integration
 
@@ -30,33 +22,25 @@ def _order(key: int, status: str, *, op: str = "c"):
 
 
 @pytest.fixture(scope="module")
-def refreshes(module_sandbox, tmp_path_factory):
+def refreshes(module_refreshes):
     """Two refreshes, forty orders and then the status of one of them; per refresh what was recorded."""
-    target = tmp_path_factory.mktemp("dbt")
-    with (
-        Warehouse(module_sandbox.warehouse) as warehouse,
-        Ledger(module_sandbox.ledger.dsn) as ledger,
-        DbtSession(env=module_sandbox.env, target_dir=target) as dbt,
-    ):
-        path = WarehousePath(ledger, Lake(module_sandbox.lake, module_sandbox.s3), warehouse)
-        path.load("users", {"id": 1, "email": "a@example.com", "created_at": AT, "updated_at": AT})
-        found = []
-        for batch in ([_order(key, "shipped") for key in range(1, ORDERS + 1)], [_order(7, "cancelled", op="u")]):
-            path.load("orders", *batch)
-            refresh, lease = path.start()
-            dbt.run(run_arguments(dbt_vars(refresh), target_dir=target))
-            ledger.mark_tested(lease, refresh.refresh_id)
-            publish(refresh, ledger=ledger, warehouse=warehouse, lease=lease)
-            ledger.release_work(lease)
-            record_costs(warehouse, refresh.refresh_id)
-            costs = record_costs(warehouse, refresh.refresh_id)
-            stored = warehouse.query(
-                "select step, table_name, statements, rows_deleted, rows_inserted, rows_scanned, warehouse_seconds"
-                " from OPS.REFRESH_COSTS where refresh_id = ? order by step, table_name",
-                (refresh.refresh_id,),
-            )
-            found.append((costs, stored))
-        yield found
+    path, warehouse = module_refreshes.path, module_refreshes.path.warehouse
+    path.load("users", {"id": 1, "email": "a@example.com", "created_at": AT, "updated_at": AT})
+    found = []
+    for batch in ([_order(key, "shipped") for key in range(1, ORDERS + 1)], [_order(7, "cancelled", op="u")]):
+        path.load("orders", *batch)
+        refresh, lease = path.start()
+        module_refreshes.build(refresh)
+        module_refreshes.publish(refresh, lease)
+        record_costs(warehouse, refresh.refresh_id)
+        costs = record_costs(warehouse, refresh.refresh_id)
+        stored = warehouse.query(
+            "select step, table_name, statements, rows_deleted, rows_inserted, rows_scanned, warehouse_seconds"
+            " from OPS.REFRESH_COSTS where refresh_id = ? order by step, table_name",
+            (refresh.refresh_id,),
+        )
+        found.append((costs, stored))
+    return found
 
 
 def _by_table(costs, step: Step) -> dict[str, TableCost]:

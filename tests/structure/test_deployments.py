@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.workers.process import ProcessWorker
 
 from slackwater.naming import EVENTS
+from slackwater.stack.bootstrap import process_job_template
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
@@ -67,6 +70,17 @@ def test_every_parameter_of_a_trigger_is_a_parameter_of_its_deployment() -> None
     for deployment in DEPLOYMENTS:
         for trigger in deployment.get("triggers", []):
             assert set(trigger.get("parameters", {})) <= set(deployment.get("parameters", {})), deployment["entrypoint"]
+
+
+def test_the_process_pool_s_template_is_that_of_prefect_s_worker() -> None:
+    ours, theirs = process_job_template(ROOT), ProcessWorker.get_default_base_job_template()
+    assert ours["job_configuration"] == theirs["job_configuration"]
+    assert set(ours["variables"]["properties"]) == set(theirs["variables"]["properties"])
+    assert shlex.split(ours["variables"]["properties"]["command"]["default"]) == [
+        sys.executable,
+        "-m",
+        "prefect.engine",
+    ]
 
 
 def _expected_events(node: object) -> set[str]:
