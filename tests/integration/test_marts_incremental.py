@@ -167,7 +167,7 @@ def test_every_mart_changes_from_round_to_round(played):
 def test_what_is_published_is_the_candidate(played):
     for mart in load_marts():
         columns = ", ".join(quote_identifier(name) for name in mart.column_names)
-        published = played.path.warehouse.query(f"select {columns} from {mart.published_table}")
+        published = played.refreshes.path.warehouse.query(f"select {columns} from {mart.published_table}")
         assert Counter(map(comparable, published)) == played.rounds[-1].full[f"CANDIDATE.{mart.name.upper()}"], (
             mart.name
         )
