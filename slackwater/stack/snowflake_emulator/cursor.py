@@ -32,6 +32,8 @@ from slackwater.stack.snowflake_emulator.transactions import Phase, is_dml
 if TYPE_CHECKING:
     from slackwater.stack.snowflake_emulator.session import EmulatedSession
 
+ANSWER_COLUMNS = "answer_columns"  # in the meta of the translated statement, which fakesnow keeps with its answer
+
 RawParams = Sequence[Any] | dict[Any, Any] | None
 Params = list[Any] | dict[Any, Any] | None
 
@@ -60,11 +62,12 @@ class EmulatedCursor(FakeSnowflakeCursor):
         return self
 
     def _describe_last_sql(self) -> list[Any]:
-        with self._conn.lock:
-            try:
-                return super()._describe_last_sql()
-            except Exception as exc:  # noqa: BLE001  # the same border: a failed description aborts DuckDB's transaction too
-                return self._fail(exc)
+        """Return the columns of the last answer as rows of DESCRIBE: name, type and four fields that nobody reads.
+
+        fakesnow runs a DESCRIBE of the statement for it; DuckDB has told them with the answer already.
+        """
+        columns = cast(Expr, self._last_transformed).meta[ANSWER_COLUMNS]
+        return [(name, kind, None, None, None, None) for name, kind in columns]
 
     def _fail(self, error: Exception) -> NoReturn:
         """Translate an error; inside a transaction it is undone and becomes unusable. Always raises."""
@@ -99,7 +102,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
             self._run(statement, None)
         else:
             kind = _kind(statement)
-            self._run_with_patience(statement, params)
+            self._run_with_patience(command, statement, params)
             self._remember(sent, kind, started_at)
 
     def _remember(self, sent: str, kind: str, started_at: datetime) -> None:
@@ -143,18 +146,23 @@ class EmulatedCursor(FakeSnowflakeCursor):
         else:
             transaction.close()
 
-    def _run_with_patience(self, statement: Expr, params: RawParams) -> None:
+    def _run_with_patience(self, command: str, statement: Expr, params: RawParams) -> None:
         """Run a statement, waiting for rows or catalog entries that another transaction holds.
 
         Snowflake lets a statement wait for a lock; DuckDB raises at once. Waiting is possible while nothing is lost by
         starting over: in autocommit, and for the first statement of a transaction.
+
+        Args:
+            command: Its text, parsed again where it is tried again: running changes the tree.
+            statement: The tree of `command`.
+            params: Values of its placeholders.
         """
         session, deadline, pause = self._conn, time.monotonic() + self._conn.options.conflict_wait_seconds, 0.01
         if session.transaction.phase is Phase.NONE and not session.is_autocommit and is_dml(statement):
             session.begin()
         while True:
             try:
-                self._run(statement.copy(), _bound(params))  # copies: running changes both, a retry needs them again
+                self._run(statement, _bound(params))
             except Exception as exc:
                 is_fresh = session.transaction.phase is Phase.NONE or session.transaction.statement_count == 0
                 if not (answers.is_conflict(exc) and is_fresh and time.monotonic() < deadline):
@@ -169,6 +177,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
             if session.stopping.wait(pause * random.uniform(0.5, 1.5)):  # noqa: S311  # jitter, not a secret
                 raise answers.transient("the emulator is shutting down")
             pause = min(pause * 1.6, 0.5)
+            statement = parse_one(command)
 
     def _run(self, statement: Expr, params: Params) -> None:
         """Run one parsed statement; what it is split into, and a COPY, is one DuckDB transaction."""
@@ -220,6 +229,9 @@ class EmulatedCursor(FakeSnowflakeCursor):
         if isinstance(transformed, exp.Merge):
             transformed, params = run_merge(self._duck_conn, transformed, params), None
         super()._execute(transformed, params)
+        if not transformed.args.get("result_scan_sfqid"):  # else the answer is an older one, kept with its columns
+            columns = self._duck_conn.description or []
+            transformed.meta[ANSWER_COLUMNS] = [(name, str(kind)) for name, kind, *_ in columns]
 
 
 def _bound(params: RawParams) -> Params:

@@ -8,10 +8,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import s3fs
 from fakesnow import arrow, info_schema, transforms
 from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 from fakesnow.transforms import show, stage
+from fsspec.implementations.arrow import ArrowFSWrapper
+from pyarrow.fs import S3FileSystem
 from sqlglot import Expr
 
 from slackwater.settings import S3Settings
@@ -78,17 +79,8 @@ class EmulatedSnowflake(FakeSnow):
         return session
 
     def register_s3(self, settings: S3Settings) -> None:
-        """Let COPY read s3:// URLs through s3fs: DuckDB's own extension cannot be downloaded offline."""
-        key, secret = settings.access_key_id, settings.secret_access_key
-        filesystem = s3fs.S3FileSystem(
-            endpoint_url=settings.endpoint_url,
-            key=key.get_secret_value() if key else None,
-            secret=secret.get_secret_value() if secret else None,
-            client_kwargs={"region_name": settings.region},
-            use_listings_cache=False,  # files appear behind its back
-            skip_instance_cache=True,
-        )
-        self.duck_conn.register_filesystem(filesystem)
+        """Let COPY read s3:// URLs through Arrow: DuckDB's own extension cannot be downloaded offline."""
+        self.duck_conn.register_filesystem(S3Objects(_arrow_s3(settings), skip_instance_cache=True))
 
     def interrupt_all(self) -> None:
         """Make running and waiting statements fail now."""
@@ -103,6 +95,14 @@ class EmulatedSnowflake(FakeSnow):
             session.close()
         self.sessions.clear()
         self.duck_conn.close()
+
+
+class S3Objects(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
+    """Objects of S3 as the file system that DuckDB asks; a key may hold any character, `#` and `?` too."""
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path.removeprefix("s3://")
 
 
 def install_rewrites() -> None:
@@ -126,6 +126,18 @@ def install_rewrites() -> None:
     transforms.numeric_agg_implicit_cast = numeric_agg_implicit_cast
     transforms.create_table_as = create_table_as
     arrow.timestamp_to_sf_struct = timestamp_to_sf_struct  # its own turns NULL into 1970-01-01
+
+
+def _arrow_s3(settings: S3Settings) -> S3FileSystem:
+    key, secret, endpoint = settings.access_key_id, settings.secret_access_key, settings.endpoint_url
+    scheme, _, place = endpoint.partition("://") if endpoint else ("https", "", None)
+    return S3FileSystem(
+        endpoint_override=place,
+        scheme=scheme,
+        region=settings.region,
+        access_key=key.get_secret_value() if key else None,
+        secret_key=secret.get_secret_value() if secret else None,
+    )
 
 
 def _open_duckdb(options: EmulatorOptions) -> duckdb.DuckDBPyConnection:
