@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+WORKER_SCRIPT = "process_worker.py"  # in deployments/: Prefect's own worker is a `prefect worker start`
 _RUN_ID = b"PREFECT__FLOW_RUN_ID="
 _WORKER_NAME = b"PREFECT__WORKER_NAME="
 
@@ -186,9 +187,10 @@ def _arguments(proc: Path, pid: int) -> list[str]:
 
 
 def _started_worker(command: Sequence[str]) -> str | None:
-    """Return the name given to a `prefect worker start`; None for other processes and for workers without a name."""
+    """Return the name given to a worker; None for other processes and for workers without a name."""
     words = list(command)
-    if "worker" not in words or "start" not in words:
+    is_embedded = any(Path(word).name == WORKER_SCRIPT for word in words[:2])
+    if not is_embedded and not {"worker", "start"} <= set(words):
         return None
     for position, word in enumerate(words):
         if word in ("--name", "-n") and position + 1 < len(words):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slackwater.clients.processes import WORKER_SCRIPT
 from slackwater.stack.ports import LOOPBACK
 from slackwater.stack.postgres import PostgresPlace, server_command
 from slackwater.stack.profile import STACK_MARKER, WORK_POOL, Profile
@@ -52,16 +53,7 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
     """
     python, project, data = sys.executable, profile.project_dir, profile.data_dir
     ports = {service: str(port) for service, port in profile.ports.items()}
-    worker_options = [
-        "--pool",
-        WORK_POOL,
-        "--type",
-        "process",
-        "--name",
-        "embedded",
-        "--limit",
-        str(profile.worker_limit),
-    ]
+    worker_options = ["--pool", WORK_POOL, "--name", "embedded", "--limit", str(profile.worker_limit)]
     programs = [
         Program(
             "ministack",
@@ -98,7 +90,7 @@ def declare_programs(profile: Profile, place: PostgresPlace | None) -> tuple[Pro
         ),
         Program(
             "worker",
-            [python, "-m", "prefect", "worker", "start", *worker_options],
+            [python, str(project / "deployments" / WORKER_SCRIPT), *worker_options],
             project,
             stop_wait_seconds=20,
         ),

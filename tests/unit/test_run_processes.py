@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from slackwater.clients.processes import end_run_processes, scan_processes
+from slackwater.clients.processes import WORKER_SCRIPT, end_run_processes, scan_processes
 
 STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
 PATIENT = "print(1, flush=True); import time; time.sleep(60)"
@@ -61,6 +61,18 @@ def test_a_dead_process_nobody_waited_for_is_not_alive(stack: ExitStack, run_id:
 def test_a_named_worker_is_seen_on_its_host(stack: ExitStack) -> None:
     start(stack, PATIENT, None, "worker", "start", "--name", "night-shift")
     assert "night-shift" in scan_processes().workers
+
+
+def test_a_named_worker_of_the_embedded_pool_is_seen(stack: ExitStack, tmp_path: Path) -> None:
+    script = tmp_path / WORKER_SCRIPT
+    script.write_text(PATIENT)
+    process = stack.enter_context(
+        subprocess.Popen([sys.executable, str(script), "--name", "embedded-here"], stdout=subprocess.PIPE)
+    )
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"1\n"
+    assert "embedded-here" in scan_processes().workers
 
 
 def test_a_process_that_listens_ends_and_one_that_does_not_is_killed(stack: ExitStack, run_id: str) -> None:
