@@ -229,9 +229,8 @@ class EmulatedCursor(FakeSnowflakeCursor):
         if isinstance(transformed, exp.Merge):
             transformed, params = run_merge(self._duck_conn, transformed, params), None
         super()._execute(transformed, params)
-        if not transformed.args.get("result_scan_sfqid"):  # else the answer is an older one, kept with its columns
-            columns = self._duck_conn.description or []
-            transformed.meta[ANSWER_COLUMNS] = [(name, str(kind)) for name, kind, *_ in columns]
+        columns = self._duck_conn.description or []
+        transformed.meta[ANSWER_COLUMNS] = [(name, str(kind)) for name, kind, *_ in columns]
 
 
 def _bound(params: RawParams) -> Params:

@@ -80,7 +80,7 @@ class EmulatedSnowflake(FakeSnow):
 
     def register_s3(self, settings: S3Settings) -> None:
         """Let COPY read s3:// URLs through Arrow: DuckDB's own extension cannot be downloaded offline."""
-        self.duck_conn.register_filesystem(S3Objects(_arrow_s3(settings), skip_instance_cache=True))
+        self.duck_conn.register_filesystem(ArrowFSWrapper(_arrow_s3(settings), skip_instance_cache=True))
 
     def interrupt_all(self) -> None:
         """Make running and waiting statements fail now."""
@@ -95,14 +95,6 @@ class EmulatedSnowflake(FakeSnow):
             session.close()
         self.sessions.clear()
         self.duck_conn.close()
-
-
-class S3Objects(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
-    """Objects of S3 as the file system that DuckDB asks; a key may hold any character, `#` and `?` too."""
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return path.removeprefix("s3://")
 
 
 def install_rewrites() -> None:
