@@ -131,8 +131,9 @@ def service_environment(profile: Profile, inherited: Mapping[str, str]) -> dict[
         # 2026-11-21: with the default of 5 s a new connection on a busy machine (load 19 on 2 cores) failed a flow run.
         "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-        # 2026-11-29: with an arena per thread an ingest run grew to 555 MB, with two to 402; glibc keeps what they freed.
+        # 2026-11-29: allocators that keep what a thread freed let an ingest run grow to 555 MB, these to 384.
         "MALLOC_ARENA_MAX": "2",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(profile.ports["prefect"]),
         "PREFECT_SERVER_UI_API_URL": f"{profile.prefect_url}/api",
