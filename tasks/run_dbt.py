@@ -1,4 +1,6 @@
-"""Steps: run dbt for one refresh through prefect-dbt, so that every model and test is a task in the UI.
+"""Steps: run dbt for one refresh; the models through prefect-dbt, so that each is a task in the UI.
+
+The tests are dbt's alone: the scan report tells each of them with its history, and a task costs more than a test does.
 
 Runs go one after another in the process of the flow run: two dbt runners in one process disturb each other. A failing
 test does not raise: every result is kept and the gate judges them together. A model that fails does raise.
@@ -42,7 +44,7 @@ def run_dbt_models(refresh_id: str) -> None:
         TerminalError: A model failed; the message names it.
     """
     variables = _variables(refresh_id)
-    failed = _invoke(refresh_id, run_arguments(variables, target_dir=_target_dir()))
+    failed = _run_as_tasks(refresh_id, run_arguments(variables, target_dir=_target_dir()))
     results = results_path(refresh_id, "run")
     invocation = read_invocation(results)
     with open_ledger() as ledger, ledger.transaction() as connection:
@@ -63,7 +65,7 @@ def run_dbt_models(refresh_id: str) -> None:
 @task
 def run_dbt_tests(refresh_id: str) -> None:
     """Run every dbt test of the data and keep all results for the gate."""
-    failed = _invoke(refresh_id, data_test_arguments(_variables(refresh_id), target_dir=_target_dir()))
+    failed = _run(refresh_id, data_test_arguments(_variables(refresh_id), target_dir=_target_dir()))
     if failed:
         get_run_logger().warning("dbt tests that did not pass: %s", ", ".join(failed))
 
@@ -77,19 +79,30 @@ def _variables(refresh_id: str) -> dict[str, str | int]:
         return dbt_vars(read_refresh(refresh_id, ledger=ledger, warehouse=warehouse))
 
 
-def _invoke(refresh_id: str, arguments: Sequence[str]) -> list[str]:
-    """Run dbt, keep its results, and return the names of the nodes that did not end well."""
+def _run_as_tasks(refresh_id: str, arguments: Sequence[str]) -> list[str]:
+    """Run dbt with a Prefect task per node, keep its results, and return the names of nodes that did not end well."""
     # dbt costs 1.8 CPU-seconds and 50 MB; a run of the flow that finds the mart set taken does without.
     from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
-    project, target = ProjectSettings().dbt_dir, _target_dir()
-    settings = PrefectDbtSettings(project_dir=project, profiles_dir=project, target_path=target)
+    project = ProjectSettings().dbt_dir
+    settings = PrefectDbtSettings(project_dir=project, profiles_dir=project, target_path=_target_dir())
     runner = PrefectDbtRunner(settings=settings, raise_on_failure=False, disable_assets=True)
-    outcome = runner.invoke(list(arguments))
-    if outcome.exception is not None:
-        raise TerminalError(f"refresh {refresh_id}: dbt {arguments[0]} did not run: {outcome.exception}")
-    kept = results_path(refresh_id, arguments[0])
+    return _kept(refresh_id, arguments[0], runner.invoke(list(arguments)).exception)
+
+
+def _run(refresh_id: str, arguments: Sequence[str]) -> list[str]:
+    """Run dbt quietly, keep its results, and return the names of nodes that did not end well."""
+    from dbt.cli.main import dbtRunner
+
+    return _kept(refresh_id, arguments[0], dbtRunner().invoke(["--log-level", "none", *arguments]).exception)
+
+
+def _kept(refresh_id: str, command: str, error: BaseException | None) -> list[str]:
+    """Keep what dbt left in its target folder and return the names of the nodes that did not end well."""
+    if error is not None:
+        raise TerminalError(f"refresh {refresh_id}: dbt {command} did not run: {error}")
+    kept = results_path(refresh_id, command)
     kept.parent.mkdir(parents=True, exist_ok=True)
     for name in (RUN_RESULTS, "manifest.json"):
-        shutil.copyfile(target / name, kept.parent / name)
+        shutil.copyfile(_target_dir() / name, kept.parent / name)
     return [node.name for node in read_run_results(kept) if node.outcome not in DONE_WELL]
