@@ -78,7 +78,7 @@ def start_settings(spark: SparkSettings, *, jars_dir: Path) -> dict[str, str]:
 def memory_settings(memory: SparkMemory, *, is_local: bool) -> dict[str, str]:
     """Return the memory settings of a plan; a local master works in the driver alone.
 
-    There the quick compiler is the better one for the whole year too: 69 instead of 97 CPU-s (`make bench`, 2026-11-29).
+    There the quick compiler is the better one, for the whole year too: 69 instead of 97 CPU-s (2026-11-29).
     """
     options = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=128m -XX:+ExitOnOutOfMemoryError"
     settings = {
