@@ -42,7 +42,7 @@ test: setup ## All tests: unit, structure, contract, integration, end to end
 	@$(PYTHON) -m pytest -m "not slow" -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-unit: setup ## Only the tests that need no service (about a minute)
-	@$(PYTHON) -m pytest -m "not slow and not integration and not e2e and not contract" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -m "not slow and not integration and not e2e and not contract" -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-year: setup ## The full year, end to end (takes long)
 	@$(PYTHON) -m pytest -m "slow" $(PYTEST_ARGS)
