@@ -16,7 +16,7 @@ from pyarrow.fs import S3FileSystem
 from sqlglot import Expr
 
 from slackwater.settings import S3Settings
-from slackwater.stack.snowflake_emulator import databases, rewrites
+from slackwater.stack.snowflake_emulator import databases, describing, rewrites
 from slackwater.stack.snowflake_emulator.options import EmulatorOptions
 from slackwater.stack.snowflake_emulator.query_history import QueryHistory
 from slackwater.stack.snowflake_emulator.result_cache import BoundedResultCache
@@ -29,6 +29,17 @@ _COLUMNS_VIEW_PATCHES = (
         "null::VARCHAR as DATA_TYPE_ALIAS",
         "case when starts_with(columns.data_type, 'TIME') then 9 end as DATETIME_PRECISION,"
         " null::VARCHAR as DATA_TYPE_ALIAS",
+    ),
+    # The columns of every database are read once for a question, not twice.
+    ("ddb_columns.comment as COMMENT", "columns.column_comment as COMMENT"),
+    ("where schema_name != '_fs_information_schema'", "where columns.table_schema != '_fs_information_schema'"),
+    (
+        "LEFT JOIN duckdb_columns ddb_columns\n"
+        "  ON ddb_columns.database_name = columns.table_catalog\n"
+        " AND ddb_columns.schema_name = columns.table_schema\n"
+        " AND ddb_columns.table_name = columns.table_name\n"
+        " AND ddb_columns.column_name = columns.column_name\n",
+        "",
     ),
     ("columns.data_type='BIGINT' then 'NUMBER'", "columns.data_type in ('BIGINT', 'HUGEINT') then 'NUMBER'"),
     ("when columns.data_type='BIGINT' then 38", "when columns.data_type in ('BIGINT', 'HUGEINT') then 38"),
@@ -105,6 +116,14 @@ def install_rewrites() -> None:
         exact = rewrites.exact_sum(expression)
         return casting(expression) if exact is None else exact
 
+    describing_all = transforms.describe_table
+
+    def describe_table(
+        expression: Expr, current_database: str | None = None, current_schema: str | None = None
+    ) -> Expr:
+        quick = describing.describe_table(expression, current_database, current_schema)
+        return describing_all(expression, current_database, current_schema) if quick is None else quick
+
     def create_table_as(expression: Expr, duck_conn: duckdb.DuckDBPyConnection) -> Expr:  # noqa: ARG001  # its signature
         return expression
 
@@ -117,6 +136,7 @@ def install_rewrites() -> None:
 
     transforms.numeric_agg_implicit_cast = numeric_agg_implicit_cast
     transforms.create_table_as = create_table_as
+    transforms.describe_table = describe_table
     arrow.timestamp_to_sf_struct = timestamp_to_sf_struct  # its own turns NULL into 1970-01-01
 
 

@@ -188,3 +188,23 @@ def test_an_older_answer_comes_with_its_own_columns(connection: Any) -> None:
     again = connection.cursor().execute(f"select * from table(result_scan('{first.sfqid}'))")
     assert [(column.name, column.scale) for column in again.description] == [("AMOUNT", 3), ("S", None)]
     assert again.fetchall() == [(Decimal(1), "x")]
+
+
+def test_describe_tells_the_columns_in_their_order_of_any_database(emulator: Emulator, connection: Any) -> None:
+    columns = "z number(18,2) not null, y varchar(7), x timestamp_ntz, w float, v boolean, u date, t number, s varchar"
+    make_table(connection, "to_describe", columns)
+    rows(connection, "create or replace view seen_described as select z, y from to_describe")
+    with closing(emulator.connect(database="SOMEWHERE_ELSE")) as other:
+        told = rows(other, "describe table ECOMMERCE_DW.RAW.to_describe")
+        assert [(name, kind, null) for name, kind, _, null, *_ in told] == [
+            ("Z", "NUMBER(18,2)", "N"),
+            ("Y", "VARCHAR(7)", "Y"),
+            ("X", "TIMESTAMP_NTZ(9)", "Y"),
+            ("W", "FLOAT", "Y"),
+            ("V", "BOOLEAN", "Y"),
+            ("U", "DATE", "Y"),
+            ("T", "NUMBER(38,0)", "Y"),
+            ("S", "VARCHAR(16777216)", "Y"),
+        ]
+        assert [line[0] for line in rows(other, "describe view ECOMMERCE_DW.RAW.seen_described")] == ["Z", "Y"]
+        assert refusal(other, "describe table ECOMMERCE_DW.RAW.not_there").errno == 2003
