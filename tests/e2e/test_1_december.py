@@ -3,6 +3,7 @@
 import re
 import time
 
+import psutil
 import pytest
 from killing import flow_processes, services
 from shop_marts import compare_with_shop
@@ -54,6 +55,12 @@ def test_a_flow_runs_in_a_process_of_the_worker_and_no_other_stands_between(dece
         time.sleep(0.1)
     assert processes[-1].ppid() == services(december.profile)["worker"].pid
     assert wait_for_run(december, run).state_type == "COMPLETED"
+
+
+def test_the_worker_imported_no_integration(december: World) -> None:
+    worker = psutil.Process(services(december.profile)["worker"].pid)
+    integrations = [one.path for one in worker.memory_maps() if re.search("/(snowflake|pyarrow|kubernetes)", one.path)]
+    assert integrations == []
 
 
 @pytest.mark.parametrize("entity", STAGED)
