@@ -153,6 +153,8 @@ def _common(
         str(target),
         "--log-path",
         str(target / "logs"),
+        "--log-level-file",  # by default every statement's steps: a quarter of a small build's time (2026-11-29)
+        "info",
         "--vars",
         json.dumps(dict(variables), sort_keys=True),
     )
