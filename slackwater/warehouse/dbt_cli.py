@@ -153,7 +153,7 @@ def _common(
         str(target),
         "--log-path",
         str(target / "logs"),
-        "--log-level-file",  # by default every statement's steps: a quarter of a small build's time (2026-11-29)
+        "--log-level-file",  # with every step of a statement a day's build took 10.3 instead of 9.2 s (2026-11-29)
         "info",
         "--vars",
         json.dumps(dict(variables), sort_keys=True),
