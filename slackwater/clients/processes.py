@@ -189,7 +189,7 @@ def _arguments(proc: Path, pid: int) -> list[str]:
 def _started_worker(command: Sequence[str]) -> str | None:
     """Return the name given to a worker; None for other processes and for workers without a name."""
     words = list(command)
-    is_embedded = any(Path(word).name == WORKER_SCRIPT for word in words[:2])
+    is_embedded = any(Path(word).name == WORKER_SCRIPT for word in words)
     if not is_embedded and not {"worker", "start"} <= set(words):
         return None
     for position, word in enumerate(words):

@@ -25,31 +25,23 @@ import clickhouse_connect
 import pyarrow as pa
 import pytest
 import zstandard
+from child_service import START_SECONDS, ChildService
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 
 pytestmark = pytest.mark.contract
 
-START_SECONDS = 60.0
 MIDNIGHT = dt.datetime.fromisoformat("2024-01-01")
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
-class Front:
+class Front(ChildService):
     """One front process over a data folder, which can be killed and started again."""
 
     data: Path
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Front":
         command = [sys.executable, "-m", "slackwater.stack.clickhouse_front", "--port", str(self.port)]
@@ -88,14 +80,6 @@ class Front:
 
     def client(self, **options: Any) -> Client:
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **options)
-
-    def stop(self, with_signal: int) -> float:
-        """Send a signal and return the seconds until the process was gone."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.process.send_signal(with_signal)
-        self.process.wait(timeout=15)
-        return time.monotonic() - began
 
 
 @pytest.fixture(scope="session")

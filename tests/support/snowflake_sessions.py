@@ -2,30 +2,22 @@
 
 import datetime as dt
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import snowflake.connector
+from child_service import START_SECONDS, ChildService
 from snowflake.connector.errors import DatabaseError
 
 CONFLICT, DDL_IN_TRANSACTION, ABORTED, UNSUPPORTED = 625, 90230, 90232, 2
 NOT_NULL, DUPLICATE_MERGE_ROW, STAGE_FILE = 100072, 100090, 91016
-START_SECONDS = 60.0
 MIDNIGHT = dt.datetime.fromisoformat("2024-01-01")  # TIMESTAMP_NTZ has no zone
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -42,14 +34,12 @@ def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path) ->
 
 
 @dataclass
-class Emulator:
+class Emulator(ChildService):
     """One emulator process over a data folder, which can be killed and started again."""
 
     data: Path
     s3_url: str = "http://127.0.0.1:9"
-    port: int = field(default_factory=free_port)
     options: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Emulator":
         environment = dict(
@@ -67,14 +57,6 @@ class Emulator:
             )
         wait_until_answers(f"http://127.0.0.1:{self.port}/health", self.process, log)
         return self
-
-    def stop(self, with_signal: int) -> float:
-        """Send a signal and return the seconds until the process was gone."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.process.send_signal(with_signal)
-        self.process.wait(timeout=15)
-        return time.monotonic() - began
 
     def connect(self, schema: str = "RAW", **options: Any) -> snowflake.connector.SnowflakeConnection:
         return snowflake.connector.connect(

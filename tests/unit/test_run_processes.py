@@ -63,15 +63,8 @@ def test_a_named_worker_is_seen_on_its_host(stack: ExitStack) -> None:
     assert "night-shift" in scan_processes().workers
 
 
-def test_a_named_worker_of_the_embedded_pool_is_seen(stack: ExitStack, tmp_path: Path) -> None:
-    script = tmp_path / WORKER_SCRIPT
-    script.write_text(PATIENT)
-    process = stack.enter_context(
-        subprocess.Popen([sys.executable, str(script), "--name", "embedded-here"], stdout=subprocess.PIPE)
-    )
-    stack.callback(process.kill)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"1\n"
+def test_a_named_worker_of_the_embedded_pool_is_seen(stack: ExitStack) -> None:
+    start(stack, PATIENT, None, f"/somewhere/deployments/{WORKER_SCRIPT}", "--name", "embedded-here")
     assert "embedded-here" in scan_processes().workers
 
 

@@ -11,11 +11,8 @@ from typing import Any
 import boto3
 import pytest
 import snowflake.connector
-from snowflake_sessions import (
-    Emulator,
-    free_port,
-    wait_until_answers,
-)
+from child_service import free_port
+from snowflake_sessions import Emulator, wait_until_answers
 
 
 @pytest.fixture(scope="session")
