@@ -18,6 +18,7 @@ from slackwater.settings import ProjectSettings, QualitySettings
 from slackwater.warehouse.build_audit import record_build
 from slackwater.warehouse.dbt_cli import (
     RUN_RESULTS,
+    DbtVar,
     NodeOutcome,
     data_test_arguments,
     read_invocation,
@@ -74,7 +75,7 @@ def _target_dir() -> Path:
     return QualitySettings().dbt_target_dir.absolute()
 
 
-def _variables(refresh_id: str) -> dict[str, str | int]:
+def _variables(refresh_id: str) -> dict[str, DbtVar]:
     with open_ledger() as ledger, open_warehouse(f"refresh:{refresh_id}") as warehouse:
         return dbt_vars(read_refresh(refresh_id, ledger=ledger, warehouse=warehouse))
 

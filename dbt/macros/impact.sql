@@ -1,7 +1,6 @@
 {#
-    The incremental strategy `impact`: delete what this refresh touches, insert what the model now says of it, in one
-    transaction. Rows that vanish do vanish. A model declares in its meta what "touched" means, and in `impact_column`
-    which of its columns says so:
+    What a refresh touches of a model. A model declares it in its meta, and in `impact_column` which of its columns says
+    so; how its table is then built: materialize_impact.sql.
         impact_scope: key              rows of `impact_entity` whose changed keys OPS.IMPACT holds
         impact_scope: date             rows of touched dates
         impact_scope: order            rows of touched orders
@@ -49,28 +48,37 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Put after a `where`: restricts an incremental build to the touched rows; a full build sees all. Whether there is a table
-   to build on is a question to the warehouse, which `whole_tables` saves. #}
+{# Whether the table is there and only its touched rows are built anew. Asks dbt's cache, not the warehouse. #}
+{% macro builds_touched_rows() -%}
+    {%- if not execute or model.config.materialized != 'impact' or should_full_refresh() -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {{ return(existing is not none and existing.is_table) }}
+{%- endmacro %}
+
+{# Whether the refresh touches anything of the model's scope, by the counts of its impact; without them: yes. #}
+{% macro is_touched() -%}
+    {%- set meta = config.get('meta', {}) -%}
+    {%- set scopes = {
+        'key': ['key:' ~ meta.get('impact_entity')],
+        'date': ['date'],
+        'order': ['order'],
+        'customer-history': ['customer', 'order'],
+        'product-history': ['product', 'date'],
+    }[meta.get('impact_scope')] -%}
+    {%- set touched = var('touched', none) -%}
+    {{ return(touched is none or scopes | select('in', touched) | list | length > 0) }}
+{%- endmacro %}
+
+{# Put after a `where`: restricts a build of touched rows to them; a whole build sees all. Whether there is a table to
+   build on is a question to the warehouse, which `whole_tables` saves. #}
 {% macro impact_filter(column, order_column=none, date_column=none) -%}
     {%- if var('whole_tables') -%}
         {%- if execute and flags.WHICH in ['run', 'build'] -%}
             {{ exceptions.raise_compiler_error("whole_tables is for compiling; to build whole tables use --full-refresh") }}
         {%- endif -%}
-    {%- elif is_incremental() -%}
+    {%- elif builds_touched_rows() -%}
         and {{ impact_predicate(column, order_column, date_column) }}
     {%- endif -%}
 {%- endmacro %}
-
-{% macro get_incremental_impact_sql(arg_dict) %}
-    {%- set target = arg_dict['target_relation'] -%}
-    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
-    {%- set meta = config.get('meta', {}) -%}
-    {%- set column = meta.get('impact_column', 'id') -%}
-    {%- set dml -%}
-        delete from {{ target }}
-        where {{ impact_predicate(column, meta.get('impact_order_column'), meta.get('impact_date_column')) }};
-        insert into {{ target }} ({{ columns }})
-        select {{ columns }} from {{ arg_dict['temp_relation'] }}
-    {%- endset -%}
-    {% do return(snowflake_dml_explicit_transaction(dml)) %}
-{% endmacro %}

@@ -13,7 +13,7 @@ from enum import StrEnum
 from slackwater.clients.snowflake import Warehouse
 from slackwater.warehouse import audit
 from slackwater.warehouse.audit import DATA_TRANSFORMATION, MODEL_CHANGE, Deed
-from slackwater.warehouse.dbt_cli import NodeOutcome, NodeResult
+from slackwater.warehouse.dbt_cli import DbtVar, NodeOutcome, NodeResult
 
 _BOUND = re.compile(r"(\bload_seq\s*[<>]=?\s*)\d+", re.IGNORECASE)
 
@@ -40,7 +40,7 @@ def record_build(
     *,
     refresh_id: str,
     invocation_id: str,
-    variables: Mapping[str, str | int],
+    variables: Mapping[str, DbtVar],
     actor: str,
 ) -> None:
     """Write what a run of dbt did; a second call with the same run writes nothing.
@@ -60,7 +60,7 @@ def record_build(
     audit.record(warehouse, [_model_change(one, refresh_id) for one in changed], actor=actor)
 
 
-def model_sql(node: NodeResult, variables: Mapping[str, str | int]) -> ModelSql:
+def model_sql(node: NodeResult, variables: Mapping[str, DbtVar]) -> ModelSql:
     """Return the hash of a model's SQL; two refreshes of an unchanged model have the same."""
     sql = node.compiled_sql or ""
     refresh_id, as_of = str(variables.get("refresh_id", "")), str(variables.get("as_of", ""))

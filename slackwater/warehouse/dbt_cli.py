@@ -19,6 +19,9 @@ from slackwater.settings import ProjectSettings
 
 RUN_RESULTS = "run_results.json"
 
+DbtVar = str | int | bool | list[str]
+"""Value of a variable of the dbt project."""
+
 DBT_ENVIRONMENT: Mapping[str, str] = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1"}
 """Added to dbt's environment: without them it stalls where there is no internet."""
 
@@ -97,7 +100,7 @@ def project_number(name: str, *, project_dir: Path | None = None) -> int:
 
 
 def run_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None, is_full: bool = False
+    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None, is_full: bool = False
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt run` for one refresh.
 
@@ -112,7 +115,7 @@ def run_arguments(
 
 
 def data_test_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None
+    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt test` over the built tables; the models' unit tests are the project's own tests."""
     chosen = ("--exclude-resource-type", "unit_test")
@@ -120,7 +123,7 @@ def data_test_arguments(
 
 
 def unit_test_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None
+    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt test` for the models' unit tests alone; the tables must have been built once."""
     chosen = ("--resource-type", "unit_test")
@@ -128,7 +131,7 @@ def unit_test_arguments(
 
 
 def docs_arguments(
-    variables: Mapping[str, str | int], *, target_dir: Path, project_dir: Path | None = None
+    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None
 ) -> tuple[str, ...]:
     """Return the arguments of `dbt docs generate`."""
     return ("docs", "generate", *_common(variables, target_dir=target_dir, project_dir=project_dir))
@@ -140,9 +143,7 @@ def compile_arguments(*, target_dir: Path, project_dir: Path | None = None) -> t
     return ("compile", *offline, *_common({"whole_tables": True}, target_dir=target_dir, project_dir=project_dir))
 
 
-def _common(
-    variables: Mapping[str, str | int | bool], *, target_dir: Path, project_dir: Path | None
-) -> tuple[str, ...]:
+def _common(variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None) -> tuple[str, ...]:
     target, project = target_dir.resolve(), project_dir or ProjectSettings().dbt_dir
     return (
         "--project-dir",

@@ -1,8 +1,8 @@
 """The shape of the warehouse's tables that hold an entity's columns: `RAW`, and dbt's `BASE_` and `STG_` tables.
 
-dbt builds only what a refresh touches (`on_schema_change: fail` stops it when a table has other columns than its
-model). Renamed and widened here, rows that no refresh will touch again keep their values; dbt's own ways would drop the
-old column, or rebuild everything.
+dbt builds only what a refresh touches, and stops when a table has other columns than its model. Renamed and widened
+here, rows that no refresh will touch again keep their values; dbt's own ways would drop the old column, or rebuild
+everything.
 """
 
 from collections import defaultdict

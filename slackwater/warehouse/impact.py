@@ -3,6 +3,8 @@
 Old versions are the `base_` tables before the refresh overwrites them, new ones the raw rows of the range. Every scope
 follows from both, so that a child that moves touches both of its parents:
 
+- `moved-order`: an order that changed, or one of its items, or the day its user signed up, or the category of a product
+  in it. No model is built by it: what follows it is found once.
 - `date`: an order of that date, one of its items, the day its user signed up, or the category of a product in it
   changed. Prices and stock levels touch no date.
 - `order`: what touches a date, and the name of a product in it or its price at the time of the order.
@@ -19,6 +21,7 @@ from slackwater.entities.model import load_entity
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
 
 SCOPE_KEY = "key"
+SCOPE_MOVED_ORDER = "moved-order"
 SCOPE_DATE = "date"
 SCOPE_ORDER = "order"
 SCOPE_CUSTOMER = "customer"
@@ -68,7 +71,7 @@ def impact_statements(
     """
     versions = _Versions(ranges, frozenset(built))
     keys = tuple(_keys(refresh_id, entity, ranges[entity]) for entity in ENTITIES)
-    expansions = (_dates, _orders, _customers, _products)
+    expansions = (_moved_orders, _dates, _orders, _customers, _products)
     return (*keys, *(expand(refresh_id, versions) for expand in expansions))
 
 
@@ -133,98 +136,108 @@ def _keys(refresh_id: str, entity: str, span: LoadRange) -> Statement:
     )
 
 
-def _with_touched_orders(refresh_id: str, versions: _Versions) -> Statement:
-    """Expressions up to `touched_orders`: the orders whose facts of a day, a customer or a product move."""
-    orders = versions.both("orders", "id, user_id, created_at")
+def _moved_orders(refresh_id: str, versions: _Versions) -> Statement:
+    """Return the orders whose facts of a day, a customer or a product move; the other scopes start from them."""
     items = versions.both("order_items", "id, order_id, product_id")
+    orders = versions.both("orders", "id, user_id")
     users = versions.moved("users", "created_at::date")
     products = versions.moved("products", "category")
-    sql = f"""with order_versions as ({orders.sql}),
-item_versions as ({items.sql}),
-moved_users as ({users.sql}),
-moved_products as ({products.sql}),
-touched_orders as (
-    select key_id as order_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}' and entity = 'orders'
+    keys = f"select key_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}'"
+    sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id)
+with found as (
+    {keys.replace("key_id", "key_id as order_id")} and entity = 'orders'
     union
-    select order_id from item_versions
-    where id in (
-        select key_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}' and entity = 'order_items'
+    select order_id from ({items.sql}) as lines where id in ({keys} and entity = 'order_items')
+    union
+    select order_id from ({items.sql}) as lines where product_id in (select id from ({products.sql}) as moved)
+    union
+    select id as order_id from ({orders.sql}) as versions where user_id in (select id from ({users.sql}) as moved)
+)
+select distinct ?, '{SCOPE_MOVED_ORDER}', order_id from found where order_id is not null"""
+    params = (
+        *(refresh_id, *items.params, refresh_id),
+        *(*items.params, *products.params),
+        *(*orders.params, *users.params),
+        refresh_id,
     )
-    union
-    select order_id from item_versions where product_id in (select id from moved_products)
-    union
-    select id as order_id from order_versions where user_id in (select id from moved_users)
-)"""
-    params = (*orders.params, *items.params, *users.params, *products.params, refresh_id, refresh_id)
     return Statement(sql, params)
 
 
+def _moved(refresh_id: str) -> Statement:
+    return Statement(
+        f"select key_id as order_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_MOVED_ORDER}'",
+        (refresh_id,),
+    )
+
+
 def _dates(refresh_id: str, versions: _Versions) -> Statement:
-    touched = _with_touched_orders(refresh_id, versions)
+    moved, orders = _moved(refresh_id), versions.both("orders", "id, created_at")
     sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_date)
-{touched.sql}
-select distinct ?, '{SCOPE_DATE}', order_versions.created_at::date
-from order_versions
-inner join touched_orders on order_versions.id = touched_orders.order_id
-where order_versions.created_at is not null"""
-    return Statement(sql, (*touched.params, refresh_id))
+select distinct ?, '{SCOPE_DATE}', orders.created_at::date
+from ({orders.sql}) as orders
+inner join ({moved.sql}) as moved on orders.id = moved.order_id
+where orders.created_at is not null"""
+    return Statement(sql, (refresh_id, *orders.params, *moved.params))
 
 
 def _orders(refresh_id: str, versions: _Versions) -> Statement:
-    touched = _with_touched_orders(refresh_id, versions)
+    moved = _moved(refresh_id)
+    items = versions.both("order_items", "order_id, product_id")
+    orders = versions.both("orders", "id, created_at")
     named, prices = versions.moved("products", *product_labels()), versions.new_price_times()
     sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id)
-{touched.sql},
-named_products as ({named.sql}),
-prices as ({prices.sql}),
-found as (
-    select order_id from touched_orders
+with found as (
+    {moved.sql}
     union
-    select order_id from item_versions where product_id in (select id from named_products)
+    select order_id from ({items.sql}) as lines where product_id in (select id from ({named.sql}) as named)
     union
-    select item_versions.order_id
-    from item_versions
-    inner join order_versions on item_versions.order_id = order_versions.id
-    inner join prices on item_versions.product_id = prices.id
+    select lines.order_id
+    from ({items.sql}) as lines
+    inner join ({prices.sql}) as prices on lines.product_id = prices.id
+    inner join ({orders.sql}) as orders on lines.order_id = orders.id
     where
-        prices.from_at <= order_versions.created_at
-        and (prices.until_at is null or prices.until_at > order_versions.created_at)
+        prices.from_at <= orders.created_at
+        and (prices.until_at is null or prices.until_at > orders.created_at)
 )
 select distinct ?, '{SCOPE_ORDER}', order_id from found where order_id is not null"""
-    return Statement(sql, (*touched.params, *named.params, *prices.params, refresh_id))
+    params = (
+        *(*moved.params, *items.params, *named.params),
+        *(*items.params, *prices.params, *orders.params),
+        refresh_id,
+    )
+    return Statement(sql, params)
 
 
 def _customers(refresh_id: str, versions: _Versions) -> Statement:
-    touched = _with_touched_orders(refresh_id, versions)
+    moved, orders = _moved(refresh_id), versions.both("orders", "id, user_id")
     sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id)
-{touched.sql},
-found as (
+with found as (
     select key_id as user_id from OPS.IMPACT where refresh_id = ? and scope = '{SCOPE_KEY}' and entity = 'users'
     union
-    select order_versions.user_id
-    from order_versions
-    inner join touched_orders on order_versions.id = touched_orders.order_id
+    select orders.user_id from ({orders.sql}) as orders inner join ({moved.sql}) as moved on orders.id = moved.order_id
 )
 select distinct ?, '{SCOPE_CUSTOMER}', user_id from found where user_id is not null"""
-    return Statement(sql, (*touched.params, refresh_id, refresh_id))
+    return Statement(sql, (refresh_id, *orders.params, *moved.params, refresh_id))
 
 
 def _products(refresh_id: str, versions: _Versions) -> Statement:
-    touched = _with_touched_orders(refresh_id, versions)
+    moved = _moved(refresh_id)
+    items = versions.both("order_items", "order_id, product_id")
+    orders = versions.both("orders", "id, created_at")
     named = versions.moved("products", *product_labels(), "category")
     changed = versions.new("products", "id, __source_ts_ms::date as from_date")
     sql = f"""insert into OPS.IMPACT (refresh_id, scope, key_id, key_date)
-{touched.sql},
-found as (
-    select id as product_id, '{FROM_EVER}'::date as from_date from ({named.sql}) as named_products
+with found as (
+    select id as product_id, '{FROM_EVER}'::date as from_date from ({named.sql}) as named
     union all
-    select id as product_id, from_date from ({changed.sql}) as changed_products
+    select id as product_id, from_date from ({changed.sql}) as changed
     union all
-    select item_versions.product_id, order_versions.created_at::date as from_date
-    from item_versions
-    inner join touched_orders on item_versions.order_id = touched_orders.order_id
-    inner join order_versions on item_versions.order_id = order_versions.id
-    where order_versions.created_at is not null
+    select lines.product_id, orders.created_at::date as from_date
+    from ({items.sql}) as lines
+    inner join ({moved.sql}) as moved on lines.order_id = moved.order_id
+    inner join ({orders.sql}) as orders on lines.order_id = orders.id
+    where orders.created_at is not null
 )
 select ?, '{SCOPE_PRODUCT}', product_id, min(from_date) from found where product_id is not null group by product_id"""
-    return Statement(sql, (*touched.params, *named.params, *changed.params, refresh_id))
+    params = (*named.params, *changed.params, *items.params, *moved.params, *orders.params, refresh_id)
+    return Statement(sql, params)

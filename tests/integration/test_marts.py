@@ -15,6 +15,7 @@ import pytest
 
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse, quote_identifier
+from slackwater.ledger.model import WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES
 from slackwater.testing.warehouse_path import Change, WarehousePath, run_dbt
@@ -62,10 +63,13 @@ class Shop:
     def build_and_publish(self) -> tuple[Refresh, Publication]:
         refresh, lease = self.path.start()
         self.build(refresh)
+        return refresh, self.publish(refresh, lease)
+
+    def publish(self, refresh: Refresh, lease: WorkLease) -> Publication:
         self.path.ledger.mark_tested(lease, refresh.refresh_id)
         done = publish(refresh, ledger=self.path.ledger, warehouse=self.path.warehouse, lease=lease)
         self.path.ledger.release_work(lease)
-        return refresh, done
+        return done
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
         return self.path.warehouse.query(sql)
@@ -333,6 +337,46 @@ def test_an_incremental_build_equals_a_full_one(shop, late):
     assert shop.content("STAGING", "CANDIDATE") == incremental
     assert {name.split(".")[0] for name in incremental} == {"STAGING", "CANDIDATE"}
     assert {f"CANDIDATE.{mart.name.upper()}" for mart in load_marts()} <= set(incremental)
+
+
+def test_what_a_refresh_does_not_touch_is_not_asked_for(shop, late):
+    shop.path.load("users", _user(4, DAYS[9]))
+    refresh, lease = shop.path.start()
+
+    results = shop.dbt(run_arguments(dbt_vars(refresh), target_dir=shop.target_dir))
+
+    shop.publish(refresh, lease)
+    untouched = {result.name for result in results if result.message == "UNTOUCHED"}
+    assert {"base_orders", "stg_order_items", "hist_products", "fct_order_lines"} <= untouched
+    assert untouched.isdisjoint({"base_users", "stg_users", "int_customer_metrics", "inventory"})
+    assert {result.outcome for result in results} == {NodeOutcome.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("add column extra varchar", "EXTRA"),
+        ("drop column full_name", "FULL_NAME"),
+        ("alter column is_valid_email set data type varchar", "IS_VALID_EMAIL"),
+    ],
+    ids=["a column more", "a column less", "another type"],
+)
+def test_a_table_of_other_columns_than_its_model_is_named_and_left_alone(shop, late, change, told):
+    shop.query(f"alter table STAGING.STG_USERS {change}")
+    before = shop.query("select * from STAGING.STG_USERS order by id")
+    shop.path.load("users", _user(1, DAYS[1], first_name=f"Grace {told}"))
+    refresh, lease = shop.path.start()
+
+    results = shop.dbt(run_arguments(dbt_vars(refresh), target_dir=shop.target_dir))
+
+    refused = next(result for result in results if result.name == "stg_users")
+    assert refused.outcome is NodeOutcome.ERROR
+    assert told in refused.message
+    assert "--full-refresh --select stg_users" in refused.message
+    assert shop.query("select * from STAGING.STG_USERS order by id") == before
+    shop.build(refresh, is_full=True)
+    shop.publish(refresh, lease)
+    assert shop.query("select first_name from STAGING.STG_USERS where id = 1") == [(f"Grace {told}",)]
 
 
 def test_staging_equals_base_without_tombstones_in_the_shop_s_own_columns(shop, late):

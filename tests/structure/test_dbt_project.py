@@ -76,10 +76,16 @@ def test_every_column_is_described(model: Path) -> None:
 @every_model
 def test_every_model_that_is_built_in_parts_restricts_itself_to_what_is_touched(model: Path) -> None:
     described = _description(model)
-    is_incremental = described["config"]["meta"]["impact_scope"] != "all"
+    is_in_parts = described["config"]["meta"]["impact_scope"] != "all"
     text = model.read_text(encoding="utf-8")
-    restricts = any(macro in text for macro in ("impact_filter(", "newest_versions(", "distinct_changes("))
-    assert restricts == is_incremental
+    restricting = ("impact_filter(", "newest_versions(", "distinct_changes(", "priced_order_items(is_part=true)")
+    assert any(macro in text for macro in restricting) == is_in_parts
+
+
+@every_model
+def test_no_model_reads_the_table_it_builds(model: Path) -> None:
+    """The materialization deletes touched rows before it asks the model what they are now."""
+    assert not re.search(r"\bthis\b", re.sub(r"--.*", "", model.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m.parent.name == "marts"], ids=lambda path: path.stem)

@@ -34,16 +34,15 @@ RAW_COLUMNS_BY_HAND: Mapping[str, set[str]] = {
 
 CHAIN_BY_HAND = """\
 marts.fct_order_lines.line_total
-  enhanced.order_items_enhanced.line_total
-    staging.stg_order_items.line_total
-      base.base_order_items.quantity
-        raw.order_items.quantity
-          changes.order_items.quantity
-            cdc/order_items/*.quantity
-      base.base_order_items.unit_price
-        raw.order_items.unit_price
-          changes.order_items.unit_price
-            cdc/order_items/*.unit_price
+  staging.stg_order_items.line_total
+    base.base_order_items.quantity
+      raw.order_items.quantity
+        changes.order_items.quantity
+          cdc/order_items/*.quantity
+    base.base_order_items.unit_price
+      raw.order_items.unit_price
+        changes.order_items.unit_price
+          cdc/order_items/*.unit_price
 """
 
 

@@ -20,10 +20,9 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
     "layers_read_what_they_may": {"ops.ltv_prediction -> int_ltv_predictions": PREDICTIONS},
     "model_fanout": {
         "int_order_analytics": "the facts of an order, which most marts count; what they count differs",
+        "stg_products": "a product's category decides what counts as an item, wherever lines are summed",
     },
     "rejoining_of_upstream_concepts": {
-        "stg_orders -> order_items_enhanced -> fct_order_lines": "a table of its own: one row per line with its faults",
-        "stg_products -> order_items_enhanced -> fct_order_lines": "likewise",
         "int_ltv_predictions -> ltv_backtest -> customer_analytics": "which method a tier shows is decided once, there",
         "int_order_analytics -> ltv_backtest -> customer_analytics": "likewise; the mart sums orders of its own",
         "int_order_analytics -> int_customer_metrics -> customer_analytics": "built in parts; the mart is not",
@@ -46,7 +45,7 @@ def _add(node: Node) -> Callable[[Project], Project]:
 
 
 COPY = Node("raw.copy", "source", (), "One row.", relation="ECOMMERCE_DW.RAW.orders", source_description="Raw.")
-LEAF = Node("one_more", "marts", ("stg_products",), "One row per product.")
+LEAF = Node("one_more", "marts", ("stg_users",), "One row per customer.")
 VIEWS = [
     Node(f"int_view_{n}", "intermediate", (f"int_view_{n - 1}" if n else "stg_users",), "", materialized="view")
     for n in range(6)
@@ -67,7 +66,7 @@ PLANTED: Mapping[str, tuple[Callable[[Project], Project], str]] = {
     "marts_or_intermediate_dependent_on_source": (_read_also("inventory", "raw.products"), "raw.products -> inventory"),
     "layers_read_what_they_may": (_read_also("inventory", "base_products"), "base_products -> inventory"),
     "source_fanout": (_change("hist_products", parents=("raw.users",)), "raw.users"),
-    "model_fanout": (_add(LEAF), "stg_products"),
+    "model_fanout": (_add(LEAF), "stg_users"),
     "rejoining_of_upstream_concepts": (
         _read_also("customer_analytics", "stg_users"),
         "stg_users -> users_enhanced -> customer_analytics",

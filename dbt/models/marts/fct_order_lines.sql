@@ -1,9 +1,5 @@
 with lines as (
-    select *
-    from {{ ref('order_items_enhanced') }}
-    where
-        id is not null
-        {{ impact_filter('order_id') }}
+    {{ priced_order_items(is_part=true) }}
 ),
 
 orders as (
@@ -12,11 +8,6 @@ orders as (
     where
         id is not null
         {{ impact_filter('id') }}
-),
-
-products as (
-    select *
-    from {{ ref('stg_products') }}
 ),
 
 users as (
@@ -38,7 +29,7 @@ select
     users.registration_date as customer_registration_date,
     lines.product_name,
     lines.product_category,
-    coalesce(products.is_service, false)::boolean as is_service,
+    coalesce(lines.is_service, false)::boolean as is_service,
     lines.quantity::number(38,0) as quantity,
     lines.unit_price::number(18,2) as unit_price,
     lines.line_total::number(18,2) as line_total,
@@ -47,5 +38,4 @@ select
     lines.margin_amount::number(18,2) as margin_amount
 from lines
 inner join orders on lines.order_id = orders.id
-left join products on lines.product_id = products.id
 left join users on orders.user_id = users.id

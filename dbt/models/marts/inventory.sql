@@ -22,7 +22,7 @@ demand as (
     from lines
     where
         order_date <= {{ as_of_date() }}
-        and datediff('day', order_date, {{ as_of_date() }}) < {{ var('demand_window_days') }}
+        and order_date > dateadd('day', -{{ var('demand_window_days') }}, {{ as_of_date() }})
     group by product_id
 ),
 
