@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from slackwater.errors import SlackwaterError
 from slackwater.settings import LakeSettings, ProjectSettings, S3Settings, SparkSettings
+from slackwater.spark_runtime.class_archive import archive_options, keep_archive
 from slackwater.spark_runtime.failures import error_document
-from slackwater.spark_runtime.jars import ensure_jars
-from slackwater.spark_runtime.java import find_java
+from slackwater.spark_runtime.machine import SparkMachine, prepare_machine
 from spark.session import open_session
 from spark.spark_errors import spark_errors
 
@@ -39,15 +40,22 @@ def main(request_type: type[Request], run: Callable[[SparkSession, Request], Res
     """
     request_file, result_file = Path(sys.argv[1]), Path(sys.argv[2])
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    archive = None  # of a job that failed in part it would hold too few classes
     try:
         request = request_type.model_validate_json(request_file.read_text(encoding="utf-8"))
         with spark_errors():
-            document = run(session_of_environment(run.__module__), request).model_dump(mode="json")
+            machine = _machine()
+            session = _session(run.__module__, machine, leaves_classes=True)
+            document = run(session, request).model_dump(mode="json")
+            archive = None if document.get("failed") else machine.archive
     except SlackwaterError as exc:
         document = error_document(exc)
     whole = result_file.with_suffix(".part")
     whole.write_text(json.dumps(document, indent=2), encoding="utf-8")
     whole.replace(result_file)
+    if archive is not None and not archive.is_file():
+        _end_jvm()
+        keep_archive(archive)
     return int("error" in document)
 
 
@@ -60,11 +68,30 @@ def _end_with(parent: int) -> None:
 
 def session_of_environment(name: str) -> SparkSession:
     """Start Spark with the settings of the environment; the jars are fetched when they are not there yet."""
-    spark = SparkSettings()
-    java = find_java(named_home=spark.java_home, cache_dir=spark.kept_dir, environment=os.environ)
-    os.environ["JAVA_HOME"] = str(java.home)
+    return _session(name, _machine(), leaves_classes=False)
+
+
+def _machine() -> SparkMachine:
+    return prepare_machine(SparkSettings(), ProjectSettings(), say=lambda text: print(text, flush=True))
+
+
+def _session(name: str, machine: SparkMachine, *, leaves_classes: bool) -> SparkSession:
+    os.environ["JAVA_HOME"] = str(machine.java.home)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    jars = ensure_jars(
-        ProjectSettings().jars_lock, spark.kept_dir / "jars", java=java, say=lambda text: print(text, flush=True)
+    return open_session(
+        name,
+        lake=LakeSettings(),
+        s3=S3Settings(),
+        spark=SparkSettings(),
+        jars_dir=machine.jars_dir,
+        java_options=archive_options(machine.archive, is_left=leaves_classes),
     )
-    return open_session(name, lake=LakeSettings(), s3=S3Settings(), spark=spark, jars_dir=jars)
+
+
+def _end_jvm() -> None:
+    """End this process's JVM and wait for it: it writes its classes then."""
+    gateway = SparkContext._gateway  # noqa: SLF001 - PySpark has no other way to wait for its JVM
+    if gateway is not None:
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait()

@@ -19,7 +19,7 @@ FORMAT_VERSION = "2"
 
 
 def open_session(
-    name: str, *, lake: LakeSettings, s3: S3Settings, spark: SparkSettings, jars_dir: Path
+    name: str, *, lake: LakeSettings, s3: S3Settings, spark: SparkSettings, jars_dir: Path, java_options: str = ""
 ) -> SparkSession:
     """Start Spark if this process has none yet, and return a new session on it, with a catalog of its own.
 
@@ -29,12 +29,13 @@ def open_session(
         s3: Where the files are.
         spark: Profile, master, folders.
         jars_dir: Folder with the jars of the lock, verified.
+        java_options: Added to those of the driver's JVM.
 
     Raises:
         ConfigurationError: The catalog's address is not one the JVM can use.
     """
     builder = SparkSession.builder.appName(name)
-    for key, value in start_settings(spark, jars_dir=jars_dir).items():
+    for key, value in start_settings(spark, jars_dir=jars_dir, java_options=java_options).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate().newSession()
     session.sparkContext.setLogLevel("ERROR")
@@ -43,17 +44,21 @@ def open_session(
     return session
 
 
-def start_settings(spark: SparkSettings, *, jars_dir: Path) -> dict[str, str]:
+def start_settings(spark: SparkSettings, *, jars_dir: Path, java_options: str = "") -> dict[str, str]:
     """Return the settings that must be there when the JVM starts; none is secret.
 
     Args:
         spark: Profile, master, folders; the folders are made.
         jars_dir: On the class path of driver and executors, so that no jar is copied per session.
+        java_options: Added to those of the driver's JVM.
     """
     events, spill = spark.work_dir.absolute() / "events", spark.work_dir.absolute() / "spill"
     for folder in (events, spill):
         folder.mkdir(parents=True, exist_ok=True)
+    memory = memory_settings(plan_memory(SparkProfile(spark.profile)), is_local=spark.master.startswith("local"))
     return {
+        **memory,
+        "spark.driver.defaultJavaOptions": f"{memory['spark.driver.defaultJavaOptions']} {java_options}".strip(),
         "spark.master": spark.master,
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         "spark.driver.extraClassPath": f"{jars_dir}/*",
@@ -71,7 +76,6 @@ def start_settings(spark: SparkSettings, *, jars_dir: Path) -> dict[str, str]:
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.rolling.enabled": "false",
-        **memory_settings(plan_memory(SparkProfile(spark.profile)), is_local=spark.master.startswith("local")),
     }
 
 

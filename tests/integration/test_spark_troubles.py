@@ -176,3 +176,20 @@ def test_a_slow_store_only_takes_longer_and_what_failed_before_left_nothing(fold
         result = fold(batch, SLACKWATER_S3_ENDPOINT_URL=endpoint)
     [done] = result.done
     assert (done.change_count, done.new_count, done.was_folded) == (ROWS, ROWS, ())
+
+
+def test_a_job_that_ends_well_leaves_its_classes_and_the_next_one_maps_them(fold, bench):
+    others, mapped = running_jvms(), set()
+
+    def see_what_is_mapped():
+        for process in running_jvms() - others:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                mapped.update(one.path for one in process.memory_maps() if one.path.endswith(".jsa"))
+
+    def kept():
+        return {str(path) for path in SparkSettings().kept_dir.glob("classes-*.jsa")}
+
+    if not kept():  # an earlier job of this environment may have left them
+        assert fold(request_of(bench, LandingFile(entity="users"))).done
+    assert fold(request_of(bench, LandingFile(entity="users", first=1_001)), check=see_what_is_mapped).done
+    assert mapped & kept()

@@ -1,7 +1,9 @@
 """What Spark needs of a machine: a Java that runs it, the right jars, memory that adds up, errors people understand."""
 
 import hashlib
+import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from slackwater import errors
 from slackwater.clients.spark import end_of_log
 from slackwater.errors import ConfigurationError, SparkMissing
 from slackwater.settings import SparkSettings
+from slackwater.spark_runtime.class_archive import archive_options, archive_path, keep_archive
 from slackwater.spark_runtime.failures import error_document, error_of_document, explain_failure
 from slackwater.spark_runtime.jars import Jar, ensure_jars, read_lock, wrong_jars
 from slackwater.spark_runtime.java import Java, find_java
@@ -141,3 +144,30 @@ def test_a_jvm_that_died_early_in_a_long_log_is_told(tmp_path):
     error = explain_failure(end_of_log(log), spark=SparkSettings())
     assert type(error) is errors.StoreUnavailable
     assert "the JVM of Spark ended in the middle" in str(error)
+
+
+def test_a_class_archive_belongs_to_one_java_and_one_lock_of_jars(tmp_path):
+    lock = tmp_path / "jars.lock"
+    lock.write_text("a")
+    java = Java(tmp_path, 17, "test", "17.0.15+6")
+    first = archive_path(tmp_path, java=java, lock=lock)
+    assert archive_path(tmp_path, java=java, lock=lock) == first
+    assert archive_path(tmp_path, java=replace(java, build="17.0.16+8"), lock=lock) != first
+    lock.write_text("b")
+    assert archive_path(tmp_path, java=java, lock=lock) != first
+
+
+def test_a_jvm_maps_the_archive_or_leaves_one_when_it_is_told_to(tmp_path):
+    archive = tmp_path / "classes.jsa"
+    assert archive_options(archive, is_left=False) == ""
+    leaving = archive_options(archive, is_left=True)
+    part = Path(re.search(r"-XX:ArchiveClassesAtExit=(\S+)", leaving)[1])
+    keep_archive(archive)  # the JVM left none
+    assert not archive.exists()
+
+    part.write_text("classes")
+    of_a_killed_job = tmp_path / "classes.jsa.part-1"
+    of_a_killed_job.write_text("half")
+    keep_archive(archive)
+    assert [path.name for path in tmp_path.iterdir()] == ["classes.jsa"]
+    assert f"-XX:SharedArchiveFile={archive} " in archive_options(archive, is_left=True)
