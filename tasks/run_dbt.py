@@ -6,8 +6,10 @@ Runs go one after another in the process of the flow run: two dbt runners in one
 test does not raise: every result is kept and the gate judges them together. A model that fails does raise.
 """
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import get_run_logger, task
@@ -18,14 +20,15 @@ from slackwater.settings import ProjectSettings, QualitySettings
 from slackwater.warehouse.build_audit import record_build
 from slackwater.warehouse.dbt_cli import (
     RUN_RESULTS,
-    DbtVar,
+    DbtCommand,
+    FrozenValue,
     NodeOutcome,
-    data_test_arguments,
+    data_test_command,
     read_invocation,
     read_run_results,
-    run_arguments,
+    run_command,
 )
-from slackwater.warehouse.refresh import dbt_vars, read_refresh
+from slackwater.warehouse.refresh import frozen_values, read_refresh
 from tasks.batch_claims import current_actor
 from tasks.connections import open_ledger, open_warehouse
 
@@ -44,8 +47,8 @@ def run_dbt_models(refresh_id: str) -> None:
     Raises:
         TerminalError: A model failed; the message names it.
     """
-    variables = _variables(refresh_id)
-    failed = _run_as_tasks(refresh_id, run_arguments(variables, target_dir=_target_dir()))
+    frozen = _frozen(refresh_id)
+    failed = _run_as_tasks(refresh_id, run_command(frozen, target_dir=_target_dir()))
     results = results_path(refresh_id, "run")
     invocation = read_invocation(results)
     with open_ledger() as ledger, ledger.transaction() as connection:
@@ -56,7 +59,7 @@ def run_dbt_models(refresh_id: str) -> None:
             read_run_results(results),
             refresh_id=refresh_id,
             invocation_id=invocation.invocation_id,
-            variables=variables,
+            frozen=frozen,
             actor=current_actor(),
         )
     if failed:
@@ -66,7 +69,7 @@ def run_dbt_models(refresh_id: str) -> None:
 @task
 def run_dbt_tests(refresh_id: str) -> None:
     """Run every dbt test of the data and keep all results for the gate."""
-    failed = _run(refresh_id, data_test_arguments(_variables(refresh_id), target_dir=_target_dir()))
+    failed = _run(refresh_id, data_test_command(_frozen(refresh_id), target_dir=_target_dir()))
     if failed:
         get_run_logger().warning("dbt tests that did not pass: %s", ", ".join(failed))
 
@@ -75,12 +78,12 @@ def _target_dir() -> Path:
     return QualitySettings().dbt_target_dir.absolute()
 
 
-def _variables(refresh_id: str) -> dict[str, DbtVar]:
+def _frozen(refresh_id: str) -> dict[str, FrozenValue]:
     with open_ledger() as ledger, open_warehouse(f"refresh:{refresh_id}") as warehouse:
-        return dbt_vars(read_refresh(refresh_id, ledger=ledger, warehouse=warehouse))
+        return frozen_values(read_refresh(refresh_id, ledger=ledger, warehouse=warehouse))
 
 
-def _run_as_tasks(refresh_id: str, arguments: Sequence[str]) -> list[str]:
+def _run_as_tasks(refresh_id: str, command: DbtCommand) -> list[str]:
     """Run dbt with a Prefect task per node, keep its results, and return the names of nodes that did not end well."""
     # dbt costs 1.8 CPU-seconds and 50 MB; a run of the flow that finds the mart set taken does without.
     from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
@@ -88,14 +91,31 @@ def _run_as_tasks(refresh_id: str, arguments: Sequence[str]) -> list[str]:
     project = ProjectSettings().dbt_dir
     settings = PrefectDbtSettings(project_dir=project, profiles_dir=project, target_path=_target_dir())
     runner = PrefectDbtRunner(settings=settings, raise_on_failure=False, disable_assets=True)
-    return _kept(refresh_id, arguments[0], runner.invoke(list(arguments)).exception)
+    with _environment_of(command):
+        done = runner.invoke(list(command.arguments))
+    return _kept(refresh_id, command.arguments[0], done.exception)
 
 
-def _run(refresh_id: str, arguments: Sequence[str]) -> list[str]:
+def _run(refresh_id: str, command: DbtCommand) -> list[str]:
     """Run dbt quietly, keep its results, and return the names of nodes that did not end well."""
     from dbt.cli.main import dbtRunner
 
-    return _kept(refresh_id, arguments[0], dbtRunner().invoke(["--log-level", "none", *arguments]).exception)
+    with _environment_of(command):
+        done = dbtRunner().invoke(["--log-level", "none", *command.arguments])
+    return _kept(refresh_id, command.arguments[0], done.exception)
+
+
+@contextmanager
+def _environment_of(command: DbtCommand) -> Iterator[None]:
+    """Give this process what the command's environment has to have: dbt runs in it."""
+    before = {name: os.environ[name] for name in command.environment if name in os.environ}
+    os.environ.update(command.environment)
+    try:
+        yield
+    finally:
+        for name in command.environment:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _kept(refresh_id: str, command: str, error: BaseException | None) -> list[str]:

@@ -67,7 +67,7 @@
         'customer-history': ['customer', 'order'],
         'product-history': ['product', 'date'],
     }[meta.get('impact_scope')] -%}
-    {%- set touched = var('touched', none) -%}
+    {%- set touched = frozen('touched') -%}
     {{ return(touched is none or scopes | select('in', touched) | list | length > 0) }}
 {%- endmacro %}
 

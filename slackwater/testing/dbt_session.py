@@ -8,12 +8,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, RUN_RESULTS, NodeResult, read_run_results
+from slackwater.warehouse.dbt_cli import RUN_RESULTS, DbtCommand, NodeResult, read_run_results
 
 DONE = "slackwater: done"
 
@@ -25,20 +25,20 @@ class DbtSession:
         self._target_dir = target_dir
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
-            env={**os.environ, **env, **DBT_ENVIRONMENT},
+            env={**os.environ, **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, arguments: Sequence[str]) -> tuple[NodeResult, ...]:
+    def run(self, command: DbtCommand) -> tuple[NodeResult, ...]:
         """Run one command and return what its nodes did; a failed node is a result, not an error."""
         results = self._target_dir / RUN_RESULTS
         results.unlink(missing_ok=True)
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("the session has no pipes")
-        self._process.stdin.write(json.dumps(list(arguments)) + "\n")
+        self._process.stdin.write(json.dumps([command.arguments, dict(command.environment)]) + "\n")
         self._process.stdin.flush()
         said: list[str] = []
         for line in self._process.stdout:
@@ -65,13 +65,14 @@ class DbtSession:
 
 
 def serve() -> None:
-    """Run every command line that comes in on standard input, each a JSON list on a line of its own."""
+    """Run every command that comes in on standard input: on a line of its own, a list of arguments and environment."""
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
 
     manifest: Manifest | None = None
     for line in sys.stdin:
-        arguments = json.loads(line)
+        arguments, environment = json.loads(line)
+        os.environ.update(environment)
         if manifest is None:
             flags = [each for each in arguments[1:] if each != "--full-refresh"]
             parsed = dbtRunner().invoke(["parse", *flags]).result

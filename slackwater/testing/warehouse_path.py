@@ -26,7 +26,7 @@ from slackwater.lake.event_days import rows_per_object_day
 from slackwater.ledger.model import BatchLease, BatchObject, SeenObject, WorkLease, object_id
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET
-from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, RUN_RESULTS, NodeResult, read_run_results
+from slackwater.warehouse.dbt_cli import RUN_RESULTS, DbtCommand, NodeResult, read_run_results
 from slackwater.warehouse.load import LoadResult, load_batch
 from slackwater.warehouse.refresh import Refresh, start_refresh
 
@@ -156,12 +156,12 @@ def changelog_rows(entity: str, changes: Sequence[Change], *, batch_id: str, sou
     return pa.Table.from_pylist(rows, schema=changelog_schema(load_entity(entity)))
 
 
-def run_dbt(arguments: Sequence[str], *, env: Mapping[str, str], target_dir: Path) -> tuple[NodeResult, ...]:
+def run_dbt(command: DbtCommand, *, env: Mapping[str, str], target_dir: Path) -> tuple[NodeResult, ...]:
     """Run dbt in a process of its own and return what its nodes did; a failed node is a result, not an error."""
     (target_dir / RUN_RESULTS).unlink(missing_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-m", "dbt.cli.main", *arguments],
-        env={**os.environ, **env, **DBT_ENVIRONMENT},
+        [sys.executable, "-X", "faulthandler", "-m", "dbt.cli.main", *command.arguments],
+        env={**os.environ, **env, **command.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

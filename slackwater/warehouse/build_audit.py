@@ -13,7 +13,7 @@ from enum import StrEnum
 from slackwater.clients.snowflake import Warehouse
 from slackwater.warehouse import audit
 from slackwater.warehouse.audit import DATA_TRANSFORMATION, MODEL_CHANGE, Deed
-from slackwater.warehouse.dbt_cli import DbtVar, NodeOutcome, NodeResult
+from slackwater.warehouse.dbt_cli import FrozenValue, NodeOutcome, NodeResult
 
 _BOUND = re.compile(r"(\bload_seq\s*[<>]=?\s*)\d+", re.IGNORECASE)
 
@@ -40,7 +40,7 @@ def record_build(
     *,
     refresh_id: str,
     invocation_id: str,
-    variables: Mapping[str, DbtVar],
+    frozen: Mapping[str, FrozenValue],
     actor: str,
 ) -> None:
     """Write what a run of dbt did; a second call with the same run writes nothing.
@@ -50,20 +50,20 @@ def record_build(
         nodes: Results of the run.
         refresh_id: The refresh it built.
         invocation_id: Of the run.
-        variables: What dbt was given.
+        frozen: What dbt was told of the refresh.
         actor: Who ran it.
     """
     ran = [node for node in nodes if node.kind == "model" and node.outcome is not NodeOutcome.SKIPPED]
     audit.record(warehouse, [_transformation(node, refresh_id, invocation_id) for node in ran], actor=actor)
-    built = [model_sql(node, variables) for node in ran if node.compiled_sql]
+    built = [model_sql(node, frozen) for node in ran if node.compiled_sql]
     changed = changed_models(built, audit.done_deeds(warehouse, MODEL_CHANGE))
     audit.record(warehouse, [_model_change(one, refresh_id) for one in changed], actor=actor)
 
 
-def model_sql(node: NodeResult, variables: Mapping[str, DbtVar]) -> ModelSql:
+def model_sql(node: NodeResult, frozen: Mapping[str, FrozenValue]) -> ModelSql:
     """Return the hash of a model's SQL; two refreshes of an unchanged model have the same."""
     sql = node.compiled_sql or ""
-    refresh_id, as_of = str(variables.get("refresh_id", "")), str(variables.get("as_of", ""))
+    refresh_id, as_of = str(frozen.get("refresh_id", "")), str(frozen.get("as_of", ""))
     form = Form.TOUCHED if refresh_id and refresh_id in sql else Form.WHOLE
     for value, name in ((refresh_id, "refresh_id"), (as_of, "as_of")):
         if value:

@@ -1,8 +1,9 @@
 """What a refresh costs the warehouse: rows read, rows rewritten and seconds of every table it writes.
 
-The warehouse knows best: its query history names the statements by their query tag, its operator statistics say what
-each of them read and wrote. Both are asked after the fact, so nothing is counted twice and nothing slows a statement
-down. A model's temporary table counts with the model; what dbt's and the gate's checks read is not counted here.
+The warehouse knows best: its query history names the statements by their query tag (dbt's by their comment), its
+operator statistics say what each of them read and wrote. Both are asked after the fact, so nothing is counted twice and
+nothing slows a statement down. A model's temporary relation counts with the model; what dbt's and the gate's checks
+read is not counted here.
 """
 
 import json
@@ -44,9 +45,6 @@ class Step(StrEnum):
     IMPACT = "impact"  # what the refresh touches
     BUILD = "build"  # dbt's models
     PUBLISH = "publish"  # the marts that readers see
-
-
-_TAGS = {Step.IMPACT: "impact", Step.BUILD: "refresh", Step.PUBLISH: "publish"}
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,13 @@ class TableCost:
 
 
 def query_tag(step: Step, refresh_id: str) -> str:
-    """Return the tag of a step's statements; dbt's own is in `dbt/profiles.yml`."""
-    return f"{_TAGS[step]}={refresh_id}"
+    """Return the tag of the statements of a step that is not dbt's."""
+    return f"{step}={refresh_id}"
+
+
+def dbt_comment(refresh_id: str) -> str:
+    """Return what the comment of every statement of dbt holds, see the macro `statement_comment`."""
+    return f'"refresh_id": {json.dumps(refresh_id)}'
 
 
 def written_table(text: str) -> tuple[str, bool] | None:
@@ -161,7 +164,7 @@ def read_costs(warehouse: Warehouse, refresh_id: str) -> tuple[TableCost, ...]:
         raise TerminalError(f"refresh {refresh_id} is not in OPS.REFRESH: its statements have no beginning")
     costs: list[TableCost] = []
     for step in Step:
-        ran = _read_history(warehouse, query_tag(step, refresh_id), since=started_at.replace(tzinfo=UTC))
+        ran = _read_history(warehouse, step, refresh_id, since=started_at.replace(tzinfo=UTC))
         writing = [one for one in ran if written_table(one.text) is not None]
         costs += sum_costs(step, writing, _read_operators(warehouse, [one.query_id for one in writing]))
     return tuple(costs)
@@ -187,12 +190,17 @@ def _values(refresh_id: str, one: TableCost) -> tuple[Scalar, ...]:
     return (refresh_id, one.step.value, one.table, *counts, str(one.seconds))
 
 
-def _read_history(warehouse: Warehouse, tag: str, *, since: datetime) -> list[Ran]:
+def _read_history(warehouse: Warehouse, step: Step, refresh_id: str, *, since: datetime) -> list[Ran]:
+    found_by, value = (
+        ("contains(query_text, ?)", dbt_comment(refresh_id))
+        if step is Step.BUILD
+        else ("query_tag = ?", query_tag(step, refresh_id))
+    )
     rows = warehouse.query(
         "select query_id, query_text, execution_time from table(information_schema.query_history("
         f"end_time_range_start => to_timestamp_ltz({quote_text(since.isoformat(sep=' '))}),"
-        f" result_limit => {MOST_STATEMENTS})) where query_tag = ? and execution_status = 'SUCCESS'",
-        (tag,),
+        f" result_limit => {MOST_STATEMENTS})) where {found_by} and execution_status = 'SUCCESS'",
+        (value,),
     )
     return [Ran(str(query_id), str(text), int(str(took))) for query_id, text, took in rows]
 

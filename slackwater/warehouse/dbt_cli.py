@@ -1,4 +1,4 @@
-"""The command lines of the dbt project and what its results say. Pure: running dbt is the caller's.
+"""The commands of the dbt project and what its results say. Pure: running dbt is the caller's.
 
 `dbt run` builds `STAGING` and `CANDIDATE`, `dbt test` judges them; each leaves a `run_results.json` in the target
 folder. A failed test's compiled SQL is kept, so that the failing keys can be selected without storing every failure.
@@ -6,7 +6,7 @@ folder. A failed test's compiled SQL is kept, so that the failing keys can be se
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +19,25 @@ from slackwater.settings import ProjectSettings
 
 RUN_RESULTS = "run_results.json"
 
-DbtVar = str | int | bool | list[str]
-"""Value of a variable of the dbt project."""
+REFRESH_VARIABLE = "SLACKWATER_DBT_REFRESH"
+"""Environment variable with what a refresh is frozen with; as `--vars` dbt would parse the project for each refresh."""
+
+FrozenValue = str | int | list[str]
 
 DBT_ENVIRONMENT: Mapping[str, str] = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1"}
-"""Added to dbt's environment: without them it stalls where there is no internet."""
+"""Of every command's environment: without them dbt stalls where there is no internet."""
+
+
+@dataclass(frozen=True)
+class DbtCommand:
+    """One command of dbt: its arguments, and what its environment has besides the warehouse's settings."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def selecting(self, *nodes: str) -> "DbtCommand":
+        """Return the command for some nodes only."""
+        return replace(self, arguments=(*self.arguments, "--select", *nodes))
 
 
 class NodeOutcome(StrEnum):
@@ -99,53 +113,57 @@ def project_number(name: str, *, project_dir: Path | None = None) -> int:
     return value
 
 
-def run_arguments(
-    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None, is_full: bool = False
-) -> tuple[str, ...]:
-    """Return the arguments of `dbt run` for one refresh.
+def run_command(
+    frozen: Mapping[str, FrozenValue], *, target_dir: Path, project_dir: Path | None = None, is_full: bool = False
+) -> DbtCommand:
+    """Return `dbt run` for one refresh.
 
     Args:
-        variables: From `slackwater.warehouse.refresh.dbt_vars`.
+        frozen: From `slackwater.warehouse.refresh.frozen_values`.
         target_dir: Where results, compiled SQL and logs go; outside the project.
         project_dir: Folder of `dbt_project.yml` and `profiles.yml`; the checkout's or image's by default.
         is_full: Rebuild every table instead of the touched rows.
     """
     extra = ("--full-refresh",) if is_full else ()
-    return ("run", *extra, *_common(variables, target_dir=target_dir, project_dir=project_dir))
+    return _command("run", *extra, frozen=frozen, target_dir=target_dir, project_dir=project_dir)
 
 
-def data_test_arguments(
-    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None
-) -> tuple[str, ...]:
-    """Return the arguments of `dbt test` over the built tables; the models' unit tests are the project's own tests."""
+def data_test_command(
+    frozen: Mapping[str, FrozenValue], *, target_dir: Path, project_dir: Path | None = None
+) -> DbtCommand:
+    """Return `dbt test` over the built tables; the models' unit tests are the project's own tests."""
     chosen = ("--exclude-resource-type", "unit_test")
-    return ("test", *chosen, *_common(variables, target_dir=target_dir, project_dir=project_dir))
+    return _command("test", *chosen, frozen=frozen, target_dir=target_dir, project_dir=project_dir)
 
 
-def unit_test_arguments(
-    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None
-) -> tuple[str, ...]:
-    """Return the arguments of `dbt test` for the models' unit tests alone; the tables must have been built once."""
-    chosen = ("--resource-type", "unit_test")
-    return ("test", *chosen, *_common(variables, target_dir=target_dir, project_dir=project_dir))
+def unit_test_command(*, target_dir: Path, project_dir: Path | None = None) -> DbtCommand:
+    """Return `dbt test` for the models' unit tests alone; the tables must have been built once."""
+    return _command("test", "--resource-type", "unit_test", target_dir=target_dir, project_dir=project_dir)
 
 
-def docs_arguments(
-    variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None = None
-) -> tuple[str, ...]:
-    """Return the arguments of `dbt docs generate`."""
-    return ("docs", "generate", *_common(variables, target_dir=target_dir, project_dir=project_dir))
+def docs_command(*, target_dir: Path, project_dir: Path | None = None) -> DbtCommand:
+    """Return `dbt docs generate`, with the SQL of whole tables."""
+    return _command("docs", "generate", *_WHOLE_TABLES, target_dir=target_dir, project_dir=project_dir)
 
 
-def compile_arguments(*, target_dir: Path, project_dir: Path | None = None) -> tuple[str, ...]:
-    """Return the arguments of `dbt compile` of whole tables, for which no warehouse is asked."""
+def compile_command(*, target_dir: Path, project_dir: Path | None = None) -> DbtCommand:
+    """Return `dbt compile` of whole tables, for which no warehouse is asked."""
     offline = ("--no-populate-cache", "--no-introspect")
-    return ("compile", *offline, *_common({"whole_tables": True}, target_dir=target_dir, project_dir=project_dir))
+    return _command("compile", *offline, *_WHOLE_TABLES, target_dir=target_dir, project_dir=project_dir)
 
 
-def _common(variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: Path | None) -> tuple[str, ...]:
+_WHOLE_TABLES = ("--vars", json.dumps({"whole_tables": True}))
+
+
+def _command(
+    *words: str,
+    frozen: Mapping[str, FrozenValue] | None = None,
+    target_dir: Path,
+    project_dir: Path | None,
+) -> DbtCommand:
     target, project = target_dir.resolve(), project_dir or ProjectSettings().dbt_dir
-    return (
+    arguments = (
+        *words,
         "--project-dir",
         str(project),
         "--profiles-dir",
@@ -156,9 +174,9 @@ def _common(variables: Mapping[str, DbtVar], *, target_dir: Path, project_dir: P
         str(target / "logs"),
         "--log-level-file",  # with every step of a statement a day's build took 10.3 instead of 9.2 s (2026-11-29)
         "info",
-        "--vars",
-        json.dumps(dict(variables), sort_keys=True),
     )
+    told = {} if frozen is None else {REFRESH_VARIABLE: json.dumps(dict(frozen), sort_keys=True)}
+    return DbtCommand(arguments, {**DBT_ENVIRONMENT, **told})
 
 
 class _Adapter(BaseModel):

@@ -4,14 +4,14 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from slackwater.errors import ConfigurationError, TerminalError
 from slackwater.settings import ProjectSettings
-from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, compile_arguments, docs_arguments
+from slackwater.warehouse.dbt_cli import DbtCommand, compile_command, docs_command
 
 DOCS_HOST = "127.0.0.1"
 MANIFEST = "manifest.json"
@@ -34,7 +34,7 @@ def ensure_manifest(target_dir: Path, *, say: Callable[[str], None], project_dir
     newest = max(path.stat().st_mtime for pattern in SOURCES for path in project.rglob(pattern))
     if not manifest.is_file() or manifest.stat().st_mtime < newest:
         say("dbt compiles the models (some seconds, no warehouse is asked)")
-        _run_dbt(compile_arguments(target_dir=target_dir, project_dir=project), target_dir)
+        _run_dbt(compile_command(target_dir=target_dir, project_dir=project), target_dir)
     return manifest
 
 
@@ -46,8 +46,7 @@ def generate_docs(target_dir: Path, *, project_dir: Path | None = None) -> None:
     Raises:
         TerminalError: dbt failed, or the warehouse does not answer.
     """
-    arguments = docs_arguments({"whole_tables": True}, target_dir=target_dir, project_dir=project_dir)
-    _run_dbt(arguments, target_dir)
+    _run_dbt(docs_command(target_dir=target_dir, project_dir=project_dir), target_dir)
 
 
 def serve_docs(folder: Path, *, port: int, say: Callable[[str], None]) -> None:
@@ -75,15 +74,17 @@ class _QuietHandler(SimpleHTTPRequestHandler):
         """Say nothing: a page of dbt is a handful of requests."""
 
 
-def _run_dbt(arguments: Sequence[str], target_dir: Path) -> None:
+def _run_dbt(command: DbtCommand, target_dir: Path) -> None:
     target_dir.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *arguments],
-        env=os.environ | DBT_ENVIRONMENT,
+        [sys.executable, "-m", "dbt.cli.main", *command.arguments],
+        env={**os.environ, **command.environment},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
         told = "\n".join(done.stdout.strip().splitlines()[-LOG_LINES_SHOWN:])
-        raise TerminalError(f"dbt {arguments[0]} failed; all of it is in {target_dir / 'logs'}:\n{told}\n{done.stderr}")
+        raise TerminalError(
+            f"dbt {command.arguments[0]} failed; all of it is in {target_dir / 'logs'}:\n{told}\n{done.stderr}"
+        )

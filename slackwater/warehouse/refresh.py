@@ -15,7 +15,7 @@ from slackwater.ledger.model import LedgerRefresh, WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
 from slackwater.warehouse.costs import Step, query_tag
-from slackwater.warehouse.dbt_cli import DbtVar
+from slackwater.warehouse.dbt_cli import FrozenValue
 from slackwater.warehouse.impact import SCOPE_KEY, LoadRange, impact_statements
 
 
@@ -80,8 +80,8 @@ def _refresh_of(frozen: LedgerRefresh, warehouse: Warehouse) -> Refresh:
     )
 
 
-def dbt_vars(refresh: Refresh) -> dict[str, DbtVar]:
-    """Return the variables of the dbt project for this refresh; the same for run, test and docs."""
+def frozen_values(refresh: Refresh) -> dict[str, FrozenValue]:
+    """Return what the dbt project is told of this refresh; the same for building and testing."""
     as_of = refresh.as_of.isoformat(sep=" ") if refresh.as_of else ""
     bounds = {f"bound_{entity}": refresh.bounds.get(entity, 0) for entity in ENTITIES}
     return {"refresh_id": refresh.refresh_id, "as_of": as_of, "touched": sorted(refresh.impact_counts), **bounds}

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,9 +28,9 @@ from slackwater.settings import ProjectSettings
 from slackwater.stack import bootstrap
 from slackwater.testing.warehouse_path import WarehousePath, run_dbt
 from slackwater.warehouse.costs import read_costs
-from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_arguments, run_arguments
+from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_command, run_command
 from slackwater.warehouse.publish import publish
-from slackwater.warehouse.refresh import dbt_vars
+from slackwater.warehouse.refresh import frozen_values
 
 ROWS_PER_BATCH = 100_000
 NEW_ORDERS, LINES_PER_ORDER = 70, 25
@@ -159,8 +159,8 @@ def _load_a_day(path: WarehousePath, history: dict[str, pa.Table]) -> None:
 def _refresh(stack: BenchStack, path: WarehousePath, target: Path) -> RefreshCost:
     begin = time.monotonic()
     refresh, lease = path.start()
-    variables = dbt_vars(refresh)
-    run, test = run_arguments(variables, target_dir=target), data_test_arguments(variables, target_dir=target)
+    frozen = frozen_values(refresh)
+    run, test = run_command(frozen, target_dir=target), data_test_command(frozen, target_dir=target)
     build = _timed(lambda: run_dbt(run, env=stack.env, target_dir=target))
     tests = _timed(lambda: run_dbt(test, env=stack.env, target_dir=target))
     scan = _timed(lambda: _scan(stack, refresh.refresh_id, target))
@@ -168,7 +168,8 @@ def _refresh(stack: BenchStack, path: WarehousePath, target: Path) -> RefreshCos
     publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease)
     wall = time.monotonic() - begin
     path.ledger.release_work(lease)
-    start_up = _timed(lambda: run_dbt([*run, "--exclude", "path:models"], env=stack.env, target_dir=target))
+    nothing = replace(run, arguments=(*run.arguments, "--exclude", "path:models"))
+    start_up = _timed(lambda: run_dbt(nothing, env=stack.env, target_dir=target))
     costs = read_costs(path.warehouse, refresh.refresh_id)
     slowest = sorted(costs, key=lambda one: -one.seconds)[:4]
     return RefreshCost(

@@ -16,7 +16,7 @@ import pytest
 
 from slackwater.errors import ConfigurationError, TerminalError
 from slackwater.settings import ProjectSettings
-from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, docs_arguments
+from slackwater.warehouse.dbt_cli import docs_command
 from slackwater.warehouse.dbt_docs import DOCS_HOST, ensure_manifest, serve_docs
 
 pytestmark = pytest.mark.contract
@@ -36,9 +36,10 @@ serve_docs(Path(sys.argv[1]), port=0, say=lambda line: print(line, flush=True))
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("docs")
-    arguments = docs_arguments({"whole_tables": True}, target_dir=target)
-    command = [sys.executable, "-m", "dbt.cli.main", *arguments, *WITHOUT_WAREHOUSE]
-    done = subprocess.run(command, env=os.environ | DBT_ENVIRONMENT, capture_output=True, text=True, check=False)
+    docs = docs_command(target_dir=target)
+    command = [sys.executable, "-m", "dbt.cli.main", *docs.arguments, *WITHOUT_WAREHOUSE]
+    env = {**os.environ, **docs.environment}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     return target
 

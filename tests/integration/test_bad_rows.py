@@ -12,8 +12,8 @@ from slackwater.ledger.store import Ledger
 from slackwater.quality.gate import run_gate
 from slackwater.quality.results import GateVerdict, Outcome
 from slackwater.testing.warehouse_path import WarehousePath, run_dbt
-from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_arguments, run_arguments
-from slackwater.warehouse.refresh import dbt_vars
+from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_command, run_command
+from slackwater.warehouse.refresh import frozen_values
 
 pytestmark = pytest.mark.integration
 
@@ -117,9 +117,9 @@ def verdict(module_sandbox, tmp_path_factory) -> GateVerdict:
         path.load("orders", *map(_order, SOUND), *BAD_ORDERS)
         path.load("order_items", *map(_item, SOUND), *BAD_ITEMS)
         refresh, _ = path.start()
-        variables = dbt_vars(refresh)
-        run_dbt(run_arguments(variables, target_dir=target), env=env, target_dir=target)
-        run_dbt(data_test_arguments(variables, target_dir=target), env=env, target_dir=target)
+        frozen = frozen_values(refresh)
+        run_dbt(run_command(frozen, target_dir=target), env=env, target_dir=target)
+        run_dbt(data_test_command(frozen, target_dir=target), env=env, target_dir=target)
     return run_gate(
         refresh.refresh_id,
         warehouse_settings=sandbox.warehouse,

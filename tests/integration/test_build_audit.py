@@ -16,8 +16,8 @@ from slackwater.ledger.store import Ledger
 from slackwater.testing.warehouse_path import WarehousePath, run_dbt
 from slackwater.warehouse.audit import DATA_TRANSFORMATION, MODEL_CHANGE
 from slackwater.warehouse.build_audit import record_build
-from slackwater.warehouse.dbt_cli import RUN_RESULTS, read_invocation, run_arguments
-from slackwater.warehouse.refresh import dbt_vars
+from slackwater.warehouse.dbt_cli import RUN_RESULTS, read_invocation, run_command
+from slackwater.warehouse.refresh import frozen_values
 
 pytestmark = pytest.mark.integration
 
@@ -38,15 +38,15 @@ class Builds:
         order = {"id": key, "total_amount": Decimal("5.00"), "created_at": AT, "updated_at": AT}
         self.path.load("orders", order)
         refresh, lease = self.path.start()
-        variables = dbt_vars(refresh)
-        nodes = run_dbt(run_arguments(variables, target_dir=self.target), env=self.env, target_dir=self.target)
+        frozen = frozen_values(refresh)
+        nodes = run_dbt(run_command(frozen, target_dir=self.target), env=self.env, target_dir=self.target)
         for _ in range(times):
             record_build(
                 self.path.warehouse,
                 nodes,
                 refresh_id=refresh.refresh_id,
                 invocation_id=read_invocation(self.target / RUN_RESULTS).invocation_id,
-                variables=variables,
+                frozen=frozen,
                 actor="flow-run/1",
             )
         self.path.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["test"])

@@ -1,6 +1,7 @@
 """`slackwater docs` over a real warehouse: its pages know the types of the tables; one that is down is said to be."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from slackwater.clients.snowflake import Warehouse
 from slackwater.naming import ENTITIES
 from slackwater.stack.ports import find_free_port_base
 from slackwater.testing.warehouse_path import run_dbt
-from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
+from slackwater.warehouse.dbt_cli import NodeOutcome, run_command
 
 pytestmark = pytest.mark.integration
 
@@ -38,9 +39,10 @@ def test_the_pages_know_the_tables_of_the_warehouse_and_their_types(module_sandb
 
 def test_a_build_of_whole_tables_by_the_variable_of_the_pages_is_refused(module_sandbox, tmp_path):
     bounds: dict[str, str | int] = {f"bound_{entity}": 0 for entity in ENTITIES}
-    variables = {**bounds, "refresh_id": "r1", "as_of": "2010-12-01 00:00:00", "whole_tables": "true"}
-    arguments = [*run_arguments(variables, target_dir=tmp_path), "--select", "int_customer_metrics"]
-    (result,) = run_dbt(arguments, env=module_sandbox.env, target_dir=tmp_path)
+    frozen = {**bounds, "refresh_id": "r1", "as_of": "2010-12-01 00:00:00"}
+    command = run_command(frozen, target_dir=tmp_path).selecting("int_customer_metrics")
+    whole = replace(command, arguments=(*command.arguments, "--vars", "whole_tables: true"))
+    (result,) = run_dbt(whole, env=module_sandbox.env, target_dir=tmp_path)
     assert result.outcome is NodeOutcome.ERROR
     assert "to build whole tables use --full-refresh" in result.message
 

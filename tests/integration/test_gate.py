@@ -22,8 +22,8 @@ from slackwater.quality.results import FailingRow, GateVerdict, Layer, Outcome, 
 from slackwater.quality.stored import read_scan
 from slackwater.settings import WarehouseSettings
 from slackwater.testing.warehouse_path import WarehousePath, run_dbt
-from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_arguments, run_arguments
-from slackwater.warehouse.refresh import Refresh, dbt_vars
+from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_command, run_command
+from slackwater.warehouse.refresh import Refresh, frozen_values
 
 pytestmark = pytest.mark.integration
 
@@ -95,9 +95,9 @@ def judged(module_sandbox, tmp_path_factory) -> Iterator[Judged]:
         second = path.load("orders", _order(7, total_amount=Decimal("-5.00"), op="u"))
         items = path.load("order_items", *[_item(key, key) for key in range(1, 9)], _item(99, 999))
         refresh, _ = path.start()
-        variables = dbt_vars(refresh)
-        run_dbt(run_arguments(variables, target_dir=target), env=env, target_dir=target)
-        run_dbt(data_test_arguments(variables, target_dir=target), env=env, target_dir=target)
+        frozen = frozen_values(refresh)
+        run_dbt(run_command(frozen, target_dir=target), env=env, target_dir=target)
+        run_dbt(data_test_command(frozen, target_dir=target), env=env, target_dir=target)
         yield Judged(
             settings=sandbox.warehouse,
             warehouse=warehouse,

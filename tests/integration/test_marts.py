@@ -20,16 +20,17 @@ from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES
 from slackwater.testing.warehouse_path import Change, WarehousePath, run_dbt
 from slackwater.warehouse.dbt_cli import (
+    DbtCommand,
     NodeOutcome,
     NodeResult,
-    data_test_arguments,
-    docs_arguments,
-    run_arguments,
-    unit_test_arguments,
+    data_test_command,
+    docs_command,
+    run_command,
+    unit_test_command,
 )
 from slackwater.warehouse.marts import load_marts
 from slackwater.warehouse.publish import Publication, publish
-from slackwater.warehouse.refresh import Refresh, dbt_vars
+from slackwater.warehouse.refresh import Refresh, frozen_values
 
 pytestmark = pytest.mark.integration
 
@@ -53,11 +54,11 @@ class Shop:
     env: dict[str, str]
     target_dir: Path
 
-    def dbt(self, arguments: tuple[str, ...], **more_env: str) -> tuple[NodeResult, ...]:
-        return run_dbt(arguments, env=self.env | more_env, target_dir=self.target_dir)
+    def dbt(self, command: DbtCommand, **more_env: str) -> tuple[NodeResult, ...]:
+        return run_dbt(command, env=self.env | more_env, target_dir=self.target_dir)
 
     def build(self, refresh: Refresh, *, is_full: bool = False) -> None:
-        results = self.dbt(run_arguments(dbt_vars(refresh), target_dir=self.target_dir, is_full=is_full))
+        results = self.dbt(run_command(frozen_values(refresh), target_dir=self.target_dir, is_full=is_full))
         assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [r.message for r in results]
 
     def build_and_publish(self) -> tuple[Refresh, Publication]:
@@ -244,14 +245,14 @@ def test_the_same_change_in_two_objects_counts_once(shop, first):
 
 def test_every_data_test_has_a_result_and_one_failure_hides_none(shop, late):
     refresh, _ = late
-    arguments = data_test_arguments(dbt_vars(refresh), target_dir=shop.target_dir)
-    good = shop.dbt(arguments)
+    command = data_test_command(frozen_values(refresh), target_dir=shop.target_dir)
+    good = shop.dbt(command)
     assert {result.outcome for result in good} == {NodeOutcome.PASSED}
     table = "STAGING.STG_ORDER_ITEMS"
     shop.path.warehouse.execute(f"insert into {table} select * from {table} where id = 2")
     shop.path.warehouse.execute(f"update {table} set order_id = 999, batch_id = 'b9', file_name = 'f9' where id = 3")
     try:
-        bad = shop.dbt(arguments, SLACKWATER_QUALITY_ORPHAN_GRACE_MINUTES="0")
+        bad = shop.dbt(command, SLACKWATER_QUALITY_ORPHAN_GRACE_MINUTES="0")
     finally:
         shop.path.warehouse.execute(f"delete from {table} where id in (2, 3)")
         shop.path.warehouse.execute(f"insert into {table} ({_columns(shop)}) {_rebuilt_lines()}")
@@ -343,7 +344,7 @@ def test_what_a_refresh_does_not_touch_is_not_asked_for(shop, late):
     shop.path.load("users", _user(4, DAYS[9]))
     refresh, lease = shop.path.start()
 
-    results = shop.dbt(run_arguments(dbt_vars(refresh), target_dir=shop.target_dir))
+    results = shop.dbt(run_command(frozen_values(refresh), target_dir=shop.target_dir))
 
     shop.publish(refresh, lease)
     untouched = {result.name for result in results if result.message == "UNTOUCHED"}
@@ -367,7 +368,7 @@ def test_a_table_of_other_columns_than_its_model_is_named_and_left_alone(shop, l
     shop.path.load("users", _user(1, DAYS[1], first_name=f"Grace {told}"))
     refresh, lease = shop.path.start()
 
-    results = shop.dbt(run_arguments(dbt_vars(refresh), target_dir=shop.target_dir))
+    results = shop.dbt(run_command(frozen_values(refresh), target_dir=shop.target_dir))
 
     refused = next(result for result in results if result.name == "stg_users")
     assert refused.outcome is NodeOutcome.ERROR
@@ -387,8 +388,7 @@ def test_staging_equals_base_without_tombstones_in_the_shop_s_own_columns(shop, 
 
 
 def test_the_models_unit_tests_pass(shop, late):
-    refresh, _ = late
-    results = shop.dbt(unit_test_arguments(dbt_vars(refresh), target_dir=shop.target_dir))
+    results = shop.dbt(unit_test_command(target_dir=shop.target_dir))
 
     assert {result.kind for result in results} == {"unit_test"}
     assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [result.message for result in results]
@@ -396,8 +396,7 @@ def test_the_models_unit_tests_pass(shop, late):
 
 
 def test_the_documentation_describes_every_column_of_every_model(shop, late):
-    refresh, _ = late
-    shop.dbt(docs_arguments(dbt_vars(refresh), target_dir=shop.target_dir))
+    shop.dbt(docs_command(target_dir=shop.target_dir))
 
     catalog = json.loads((shop.target_dir / "catalog.json").read_text(encoding="utf-8"))["nodes"]
     manifest = json.loads((shop.target_dir / "manifest.json").read_text(encoding="utf-8"))["nodes"]

@@ -14,7 +14,7 @@ from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, MART_SET
 from slackwater.testing.warehouse_path import Change, WarehousePath, changelog_rows
 from slackwater.warehouse.impact import FROM_EVER, SCOPE_MOVED_ORDER, LoadRange, impact_statements
-from slackwater.warehouse.refresh import dbt_vars, read_bounds, start_refresh
+from slackwater.warehouse.refresh import frozen_values, read_bounds, start_refresh
 
 pytestmark = pytest.mark.integration
 
@@ -349,7 +349,7 @@ def test_models_get_the_frozen_bounds_not_the_newest(path):
     path.load("orders", {"id": 4, "created_at": DAY[4]})
 
     assert read_bounds(path.warehouse)["orders"] == 2
-    assert dbt_vars(refresh) == {
+    assert frozen_values(refresh) == {
         "refresh_id": refresh.refresh_id,
         "as_of": "2010-12-03 10:00:00",
         "touched": sorted(refresh.impact_counts),

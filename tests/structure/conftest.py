@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slackwater.warehouse.dbt_cli import DBT_ENVIRONMENT, compile_arguments
+from slackwater.warehouse.dbt_cli import compile_command
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED_FOLDERS = {"__pycache__", "build", "target", "logs", "dbt_packages", "spark-warehouse", "metastore_db"}
@@ -58,9 +58,13 @@ def manifest_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (target / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.is_file():
-            command = [sys.executable, "-m", "dbt.cli.main", *compile_arguments(target_dir=target)]
+            command = compile_command(target_dir=target)
             done = subprocess.run(
-                command, env=os.environ | DBT_ENVIRONMENT, capture_output=True, text=True, check=False
+                [sys.executable, "-m", "dbt.cli.main", *command.arguments],
+                env={**os.environ, **command.environment},
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return path

@@ -31,9 +31,9 @@ from slackwater.testing.conformance.evolved import EVOLVED
 from slackwater.testing.declaring import declaring
 from slackwater.testing.landing_files import LandingFile
 from slackwater.testing.warehouse_path import ACTOR, WarehousePath, run_dbt
-from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
+from slackwater.warehouse.dbt_cli import NodeOutcome, run_command
 from slackwater.warehouse.load import load_batch
-from slackwater.warehouse.refresh import dbt_vars
+from slackwater.warehouse.refresh import frozen_values
 
 KEY = 900_000_000
 DAY = datetime.fromisoformat("2010-12-01 08:00:00")
@@ -95,8 +95,8 @@ class Story:
 
     def build(self, number: int, project_dir: Path | None = None) -> None:
         refresh, lease = self.path.start()
-        arguments = run_arguments(dbt_vars(refresh), target_dir=self.target_dir, project_dir=project_dir)
-        results = run_dbt((*arguments, "--select", *MODELS), env=self.env, target_dir=self.target_dir)
+        command = run_command(frozen_values(refresh), target_dir=self.target_dir, project_dir=project_dir)
+        results = run_dbt(command.selecting(*MODELS), env=self.env, target_dir=self.target_dir)
         assert [r.message for r in results if r.outcome is not NodeOutcome.PASSED] == []
         self.path.warehouse.execute(
             "insert into MARTS.PUBLICATION (publication_id, publication_seq, refresh_id, mart_set, rows_deleted,"

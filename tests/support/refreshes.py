@@ -6,9 +6,9 @@ from pathlib import Path
 from slackwater.ledger.model import WorkLease
 from slackwater.testing.dbt_session import DbtSession
 from slackwater.testing.warehouse_path import WarehousePath
-from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
+from slackwater.warehouse.dbt_cli import NodeOutcome, run_command
 from slackwater.warehouse.publish import publish
-from slackwater.warehouse.refresh import Refresh, dbt_vars
+from slackwater.warehouse.refresh import Refresh, frozen_values
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Refreshes:
 
     def build(self, refresh: Refresh, *, is_full: bool = False) -> None:
         """Build every model; all of them have to pass."""
-        results = self.dbt.run(run_arguments(dbt_vars(refresh), target_dir=self.target, is_full=is_full))
+        results = self.dbt.run(run_command(frozen_values(refresh), target_dir=self.target, is_full=is_full))
         assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [r.message for r in results]
 
     def publish(self, refresh: Refresh, lease: WorkLease) -> None:

@@ -1,6 +1,8 @@
 """What statements and their operators say about the cost of a refresh."""
 
+import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,13 @@ from slackwater.warehouse.costs import (
     Step,
     TableCost,
     costs_markdown,
+    dbt_comment,
     query_tag,
     sum_costs,
     written_table,
 )
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,12 @@ def test_rows_and_seconds_add_up_by_table_and_a_temporary_table_counts_with_its_
 
 def test_no_two_steps_share_a_tag():
     assert len({query_tag(step, "r1") for step in Step}) == len(Step)
+
+
+def test_the_statements_of_dbt_are_found_by_the_comment_its_project_writes():
+    macros = REPOSITORY / "dbt" / "macros" / "refresh.sql"
+    assert "tojson({'refresh_id': refresh" in macros.read_text(encoding="utf-8")
+    assert dbt_comment("r1") in json.dumps({"node_id": None, "refresh_id": "r1"})
 
 
 def test_the_report_has_totals_per_step_and_the_slowest_table_first():

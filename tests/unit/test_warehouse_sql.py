@@ -15,12 +15,13 @@ from slackwater.errors import ConfigurationError, TerminalError
 from slackwater.settings import LakeSettings, S3Settings, WarehouseSettings
 from slackwater.warehouse.copy_files import canary_of, relative_name
 from slackwater.warehouse.dbt_cli import (
+    REFRESH_VARIABLE,
     Invocation,
     NodeOutcome,
-    data_test_arguments,
+    data_test_command,
     read_invocation,
     read_run_results,
-    run_arguments,
+    run_command,
 )
 from slackwater.warehouse.ddl import mart_ddl, stage_ddl
 from slackwater.warehouse.impact import LoadRange, impact_statements
@@ -132,14 +133,16 @@ def test_every_impact_statement_binds_as_many_values_as_it_asks_for():
             assert statement.sql.count("?") == len(statement.params)
 
 
-def test_dbt_gets_its_variables_and_keeps_its_output_outside_the_project(tmp_path):
-    arguments = run_arguments({"refresh_id": "r1", "bound_users": 3}, target_dir=tmp_path, project_dir=Path("/p"))
+def test_dbt_is_told_the_refresh_in_its_environment_and_keeps_its_output_outside_the_project(tmp_path):
+    command = run_command({"refresh_id": "r1", "bound_users": 3}, target_dir=tmp_path, project_dir=Path("/p"))
+    arguments = command.arguments
     assert arguments[0] == "run"
-    assert json.loads(arguments[arguments.index("--vars") + 1]) == {"bound_users": 3, "refresh_id": "r1"}
+    assert json.loads(command.environment[REFRESH_VARIABLE]) == {"bound_users": 3, "refresh_id": "r1"}
+    assert "--vars" not in arguments  # dbt would parse the project again
     assert arguments[arguments.index("--target-path") + 1] == str(tmp_path)
     assert "--full-refresh" not in arguments
-    assert "--full-refresh" in run_arguments({}, target_dir=tmp_path, is_full=True)
-    assert data_test_arguments({}, target_dir=tmp_path)[:3] == ("test", "--exclude-resource-type", "unit_test")
+    assert "--full-refresh" in run_command({}, target_dir=tmp_path, is_full=True).arguments
+    assert data_test_command({}, target_dir=tmp_path).arguments[:3] == ("test", "--exclude-resource-type", "unit_test")
 
 
 @pytest.mark.parametrize(

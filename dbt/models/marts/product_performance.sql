@@ -69,20 +69,29 @@ repeaters as (
         lines.product_id,
         count(distinct lines.customer_id)::number(38,0) as repeat_customers
     from lines
+    inner join dates on lines.order_date = dates.order_date
     inner join first_purchases
         on lines.product_id = first_purchases.product_id and lines.customer_id = first_purchases.customer_id
     where lines.order_date > first_purchases.first_purchase_date
     group by lines.order_date, lines.product_id
 ),
 
+first_date as (
+    select min(order_date) as order_date
+    from dates
+),
+
 daily_units as (
     select
-        order_date,
-        product_id,
-        sum(quantity)::number(38,0) as units_sold
+        lines.order_date,
+        lines.product_id,
+        sum(lines.quantity)::number(38,0) as units_sold
     from lines
-    where product_id in (select touched.product_id from touched)
-    group by order_date, product_id
+    cross join first_date
+    where
+        lines.order_date > dateadd('day', -{{ var('demand_window_days') }}, first_date.order_date)
+        and lines.product_id in (select touched.product_id from touched)
+    group by lines.order_date, lines.product_id
 ),
 
 -- Units of the window that ends with the row's date.
@@ -95,7 +104,7 @@ demand as (
     inner join daily_units on touched.product_id = daily_units.product_id
     where
         daily_units.order_date <= touched.order_date
-        and datediff('day', daily_units.order_date, touched.order_date) < {{ var('demand_window_days') }}
+        and daily_units.order_date > dateadd('day', -{{ var('demand_window_days') }}, touched.order_date)
     group by touched.order_date, touched.product_id
 ),
 

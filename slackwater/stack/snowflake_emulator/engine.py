@@ -14,6 +14,7 @@ from fakesnow.transforms import show, stage
 from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow.fs import S3FileSystem
 from sqlglot import Expr
+from sqlglot.dialects.duckdb import DuckDB
 
 from slackwater.settings import S3Settings
 from slackwater.stack.snowflake_emulator import databases, describing, rewrites
@@ -134,6 +135,11 @@ def install_rewrites() -> None:
         made = to_struct(pc.fill_null(whole, pa.scalar(0, whole.type)))
         return pa.StructArray.from_arrays(made.flatten(), fields=list(made.type), mask=pc.is_null(whole))
 
+    def generate(dialect: DuckDB, expression: Expr, copy: bool = True, **options: Any) -> str:  # noqa: ARG001
+        return dialect.generator(**options).generate(expression, copy=False)
+
+    # A copy of the tree takes ten times as long as its text; each tree is written once, when it runs.
+    DuckDB.generate = generate  # type: ignore[assignment,method-assign]
     transforms.numeric_agg_implicit_cast = numeric_agg_implicit_cast
     transforms.create_table_as = create_table_as
     transforms.describe_table = describe_table

@@ -22,9 +22,9 @@ from slackwater.testing.conformance.landing_bytes import LandingObject
 from slackwater.testing.conformance.runs import KEYS_PER_RUN, Run
 from slackwater.testing.conformance.source import Row, Value
 from slackwater.testing.warehouse_path import ACTOR, WarehousePath, run_dbt
-from slackwater.warehouse.dbt_cli import NodeOutcome, run_arguments
+from slackwater.warehouse.dbt_cli import NodeOutcome, run_command
 from slackwater.warehouse.load import load_batch
-from slackwater.warehouse.refresh import Refresh, dbt_vars
+from slackwater.warehouse.refresh import Refresh, frozen_values
 
 
 @dataclass
@@ -122,10 +122,10 @@ class DbtMerge:
 
     def _build(self, refresh: Refresh, *, is_full: bool = False) -> None:
         models = [f"{layer}_{entity}" for entity in self.entities for layer in ("base", "stg")]
-        arguments = run_arguments(
-            dbt_vars(refresh), target_dir=self.target_dir, project_dir=self.project_dir, is_full=is_full
+        command = run_command(
+            frozen_values(refresh), target_dir=self.target_dir, project_dir=self.project_dir, is_full=is_full
         )
-        results = run_dbt((*arguments, "--select", *models), env=self.env, target_dir=self.target_dir)
+        results = run_dbt(command.selecting(*models), env=self.env, target_dir=self.target_dir)
         failed = [result for result in results if result.outcome is not NodeOutcome.PASSED]
         if failed or len(results) != len(models):
             raise AssertionError(f"dbt built {len(results)} of {len(models)} models: {[f.message for f in failed]}")
