@@ -136,9 +136,12 @@ def data_test_command(
     return _command("test", *chosen, frozen=frozen, target_dir=target_dir, project_dir=project_dir)
 
 
-def unit_test_command(*, target_dir: Path, project_dir: Path | None = None) -> DbtCommand:
+def unit_test_command(
+    frozen: Mapping[str, FrozenValue], *, target_dir: Path, project_dir: Path | None = None
+) -> DbtCommand:
     """Return `dbt test` for the models' unit tests alone; the tables must have been built once."""
-    return _command("test", "--resource-type", "unit_test", target_dir=target_dir, project_dir=project_dir)
+    chosen = ("--resource-type", "unit_test")
+    return _command("test", *chosen, frozen=frozen, target_dir=target_dir, project_dir=project_dir)
 
 
 def docs_command(*, target_dir: Path, project_dir: Path | None = None) -> DbtCommand:
