@@ -48,20 +48,24 @@ def _value(data_type: str, number: int) -> Scalar:
     return values.get(kind, Decimal(number % 1_000))
 
 
-def _fill_candidate(warehouse: Warehouse, mart: Mart, version: int) -> None:
+def _fill_candidate(warehouse: Warehouse, mart: Mart) -> None:
     columns = ", ".join(quote_identifier(name) for name in mart.column_names)
     row = f"({', '.join('?' for _ in mart.columns)})"
-    numbers = [version * ROWS + index for index in range(ROWS)]
-    warehouse.execute(f"delete from {mart.candidate_table}")
     warehouse.execute(
         f"insert into {mart.candidate_table} ({columns}) values {', '.join([row] * ROWS)}",
-        [_value(kind, number) for number in numbers for _, kind in mart.columns],
+        [_value(kind, number) for number in range(ROWS) for _, kind in mart.columns],
     )
+
+
+def _change_candidate(warehouse: Warehouse, mart: Mart, version: int) -> None:
+    """Give every row of a mart another value, so that the publication writes all of them."""
+    name, kind = next(column for column in reversed(mart.columns) if column[0] not in mart.key)
+    warehouse.execute(f"update {mart.candidate_table} set {quote_identifier(name)} = ?", [_value(kind, version)])
 
 
 def _publish(warehouse: Warehouse, version: int) -> None:
     for mart in MARTS:
-        _fill_candidate(warehouse, mart, version)
+        _change_candidate(warehouse, mart, version)
     refresh_id = f"r{version:04d}"
     warehouse.execute(
         "insert into OPS.REFRESH (refresh_id, refresh_seq, mart_set, started_at) select ?, ?, ?, sysdate()",
@@ -96,6 +100,7 @@ def warehouse(sandbox) -> Iterator[Warehouse]:
         for mart in MARTS:
             columns = ", ".join(f"{quote_identifier(name)} {data_type}" for name, data_type in mart.columns)
             opened.execute(f"create table {mart.candidate_table} ({columns})")
+            _fill_candidate(opened, mart)
         yield opened
 
 
