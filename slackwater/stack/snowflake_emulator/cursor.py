@@ -19,6 +19,7 @@ from sqlglot import Expr, exp
 
 from slackwater.stack.snowflake_emulator import answers, databases, notes, rewrites, session_commands, verdicts
 from slackwater.stack.snowflake_emulator.merge import run_merge
+from slackwater.stack.snowflake_emulator.parsing import parse
 from slackwater.stack.snowflake_emulator.query_history import (
     LONGEST_TEXT,
     Operator,
@@ -88,7 +89,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
         sent, started_at = command, datetime.now(UTC)
         command = session.history.answer(self._inline_variables(command), self._duck_conn)
         administrative = self._administrative(command)
-        statement = administrative or parse_one(command)
+        statement = administrative or parse(command)
         if refusal := session.transaction.refusal(statement):
             raise refusal
         if feature := verdicts.refused_feature(command):

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from slackwater.stack.snowflake_emulator.engine import EmulatedSnowflake
+from slackwater.stack.snowflake_emulator.parsing import parse_to_hand_on
 from slackwater.stack.snowflake_emulator.request_guard import RequestGuard, session_token
 from slackwater.stack.snowflake_emulator.session import EmulatedSession
 
@@ -36,6 +37,7 @@ _KEPT_ROUTES = {
 def build_app(account: EmulatedSnowflake) -> ASGIApp:
     """Return the ASGI application that serves `account`."""
     upstream.shared_fs = account
+    upstream.parse_one = parse_to_hand_on  # type: ignore[assignment,attr-defined]  # it looks the function up by name
     upstream.sessions = account.sessions  # type: ignore[assignment]  # ours are subclasses
     own = [
         Route("/health", _health, methods=["GET"]),
