@@ -12,6 +12,7 @@
 
     {{ run_hooks(pre_hooks) }}
     {% if not builds_touched_rows() %}
+        {% do note_whole_build() %}
         {% if existing is not none and not existing.is_table %}
             {% do adapter.drop_relation(existing) %}
         {% endif %}
@@ -32,6 +33,16 @@
     {% do persist_docs(target, model) %}
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
+
+{# Tells the publication, before a mart is built whole, that any of its rows can differ from what is published. #}
+{% macro note_whole_build() %}
+    {%- if model.fqn[1] == 'marts' -%}
+        {% do run_query(
+            "insert into " ~ source('ops', 'whole_marts') ~ " (table_name, event, happened_at) select '"
+            ~ this.identifier | upper ~ "', 'built', sysdate()"
+        ) %}
+    {%- endif -%}
+{% endmacro %}
 
 {% macro replace_touched_rows(target, fresh, columns) %}
     {%- set names = get_quoted_csv(columns | map(attribute='name')) -%}

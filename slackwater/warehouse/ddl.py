@@ -51,6 +51,10 @@ OPS_TABLES: tuple[str, ...] = (
     # 'customer' with key_id; 'product' with key_id and the date from which on its rows are touched.
     """create table if not exists OPS.IMPACT (
         refresh_id varchar not null, scope varchar not null, entity varchar, key_id number(38,0), key_date date)""",
+    # One row per mart and time that its candidate was about to be built whole ('built'), or that a publication compared
+    # the whole mart with it ('compared'); rows before the last comparison go.
+    """create table if not exists OPS.WHOLE_MARTS (
+        table_name varchar not null, event varchar not null, happened_at timestamp_ntz(6) not null)""",
     # One row per check of a gate run. acceptance_id: the decision under which a failure did not reject.
     """create table if not exists OPS.CHECK_RESULTS (
         refresh_id varchar not null, check_name varchar not null, layer varchar, dataset varchar, column_name varchar,

@@ -4,8 +4,8 @@ Read from the yml beside each model in `dbt/models/marts`; the published tables 
 what is published are derived from it. No SQL is run here.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -20,6 +20,10 @@ PUBLICATION_COLUMN = "publication_id"
 """Last column of every published mart: the publication that wrote the row as it is now."""
 
 
+WHOLE_SCOPE = "all"
+"""Impact scope of a model of which every refresh touches every row."""
+
+
 @dataclass(frozen=True)
 class Mart:
     """One mart.
@@ -28,11 +32,13 @@ class Mart:
         name: Table name in `CANDIDATE` and in `MARTS`, lower case.
         columns: Name and Snowflake type of every column, in order, without `publication_id`.
         key: Columns that identify a row; never null.
+        impact: What the model declares of the rows a refresh touches, see `dbt/macros/impact.sql`; empty: all of them.
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
+    impact: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -59,6 +65,15 @@ class _Column(BaseModel):
 class _Meta(BaseModel):
     model_config = ConfigDict(extra="ignore")
     key: list[str] = Field(min_length=1)
+    impact_scope: str
+    impact_column: str | None = None
+    impact_order_column: str | None = None
+    impact_date_column: str | None = None
+
+    @property
+    def impact(self) -> dict[str, str]:
+        """Return what is declared of touched rows; nothing for a mart that is built whole."""
+        return {} if self.impact_scope == WHOLE_SCOPE else self.model_dump(exclude={"key"}, exclude_none=True)
 
 
 class _Config(BaseModel):
@@ -104,4 +119,4 @@ def _read(folder: Path) -> Iterator[Mart]:
             missing = set(model.config.meta.key) - {name for name, _ in columns}
             if missing:
                 raise ConfigurationError(f"{path}: key {sorted(missing)} is not among the columns of {model.name}")
-            yield Mart(model.name, columns, tuple(model.config.meta.key))
+            yield Mart(model.name, columns, tuple(model.config.meta.key), model.config.meta.impact)

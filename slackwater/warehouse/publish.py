@@ -1,5 +1,9 @@
 """Publish a tested refresh: one transaction that makes `MARTS` equal to `CANDIDATE`, rewriting only rows that differ.
 
+Of a mart that is built in parts only the rows that the refresh touches are compared: the others were equal and nothing
+wrote them. Any doubt has the whole mart compared: its candidate was built whole since, the numbers of rows differ, or
+nobody compared all of it for a day.
+
 A row that did not change keeps the `publication_id` that wrote it. The gate decides before this is called; nothing else
 writes to `MARTS`. Rejecting is a fact of the ledger only: `MARTS` is not touched.
 """
@@ -17,6 +21,8 @@ from slackwater.warehouse import audit
 from slackwater.warehouse.costs import Step, query_tag
 from slackwater.warehouse.marts import PUBLICATION_COLUMN, Mart, load_marts
 from slackwater.warehouse.refresh import Refresh
+from slackwater.warehouse.touched_rows import touched_rows
+from slackwater.warehouse.whole_marts import marts_in_doubt
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,11 @@ def write_publication(warehouse: Warehouse, refresh: Refresh, *, marts: Sequence
         if warehouse.query("select 1 from MARTS.PUBLICATION where refresh_id = ?", (refresh.refresh_id,)):
             return Publication(publication_id, refresh.refresh_id, _written(warehouse, publication_id), True)
         _require_newest(warehouse, refresh)
-        written = tuple(_replace_changed_rows(warehouse, mart, publication_id) for mart in marts)
+        whole = marts_in_doubt(warehouse, marts)
+        written = tuple(
+            _publish_mart(warehouse, mart, publication_id, refresh.refresh_id, is_whole=mart.name in whole)
+            for mart in marts
+        )
         for one in written:
             warehouse.execute(
                 "insert into MARTS.PUBLICATION_MART (publication_id, mart, rows_deleted, rows_inserted)"
@@ -122,11 +132,45 @@ def _require_newest(warehouse: Warehouse, refresh: Refresh) -> None:
         )
 
 
-def _replace_changed_rows(warehouse: Warehouse, mart: Mart, publication_id: str) -> PublishedMart:
-    """Delete the published rows the candidate does not hold identically, then insert what is missing."""
+def _publish_mart(
+    warehouse: Warehouse, mart: Mart, publication_id: str, refresh_id: str, *, is_whole: bool
+) -> PublishedMart:
+    """Make a published mart equal to its candidate.
+
+    Args:
+        warehouse: Session that writes, in the publication's transaction.
+        mart: The mart.
+        publication_id: Put on the rows that are written.
+        refresh_id: The refresh that is published.
+        is_whole: Rows can differ that the refresh does not touch.
+    """
+    if is_whole or not mart.impact:
+        return _replace_changed_rows(warehouse, mart, publication_id)
+    touched = _replace_changed_rows(warehouse, mart, publication_id, where=f" where {touched_rows(mart, refresh_id)}")
+    [(shown, built)] = warehouse.query(
+        f"select (select count(*) from {mart.published_table}), (select count(*) from {mart.candidate_table})"
+    )
+    if shown == built:
+        return touched
+    others = _replace_changed_rows(warehouse, mart, publication_id)
+    return PublishedMart(
+        mart.name, touched.rows_deleted + others.rows_deleted, touched.rows_inserted + others.rows_inserted
+    )
+
+
+def _replace_changed_rows(warehouse: Warehouse, mart: Mart, publication_id: str, *, where: str = "") -> PublishedMart:
+    """Delete the published rows the candidate does not hold identically, then insert what is missing, by key.
+
+    Args:
+        warehouse: Session that writes, in the publication's transaction.
+        mart: The mart.
+        publication_id: Put on the rows that are written.
+        where: Which rows of both are compared.
+    """
     columns = ", ".join(quote_identifier(name) for name in mart.column_names)
-    published = f"select {columns} from {mart.published_table}"
-    candidate = f"select {columns} from {mart.candidate_table}"
+    published = f"select {columns} from {mart.published_table}{where}"
+    candidate = f"select {columns} from {mart.candidate_table}{where}"
+    key = ", ".join(quote_identifier(name) for name in mart.key)
     same_key = " and ".join(f"published.{quote_identifier(name)} = gone.{quote_identifier(name)}" for name in mart.key)
     deleted = warehouse.execute(
         f"delete from {mart.published_table} as published using ({published} except {candidate}) as gone"
@@ -134,7 +178,7 @@ def _replace_changed_rows(warehouse: Warehouse, mart: Mart, publication_id: str)
     )
     inserted = warehouse.execute(
         f"insert into {mart.published_table} ({columns}, {quote_identifier(PUBLICATION_COLUMN)})"
-        f" select {columns}, ? from ({candidate} except {published}) as fresh",
+        f" select {columns}, ? from ({candidate} except {published}) as fresh order by {key}",
         (publication_id,),
     )
     return PublishedMart(mart.name, deleted, inserted)

@@ -1,6 +1,7 @@
 """Publishing: one transaction, only rows that differ, one publication per refresh, and only for tested refreshes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -52,6 +53,12 @@ def path(sandbox) -> Iterator[WarehousePath]:
         yield WarehousePath(ledger, Lake(sandbox.lake, sandbox.s3), warehouse)
 
 
+IN_PARTS = replace(MART, impact={"impact_scope": "date", "impact_column": "day"})
+"""The same mart, built in parts: a refresh of `_started` touches 2010-12-01 alone."""
+
+TOUCHED, UNTOUCHED = "2010-12-01", "2010-12-02"
+
+
 def _candidate(path: WarehousePath, *rows: tuple[str, str | None, str | None]) -> None:
     path.warehouse.execute("delete from CANDIDATE.SALES")
     for row in rows:
@@ -67,12 +74,72 @@ def _started(path: WarehousePath):
     return path.start()
 
 
-def _published(path: WarehousePath):
+def _published(path: WarehousePath, mart: Mart = MART):
     refresh, lease = _started(path)
     path.ledger.mark_tested(lease, refresh.refresh_id)
-    done = publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(MART,))
+    done = publish(refresh, ledger=path.ledger, warehouse=path.warehouse, lease=lease, marts=(mart,))
     path.ledger.release_work(lease)
     return done
+
+
+@pytest.fixture
+def in_parts(path) -> WarehousePath:
+    """A mart of two days, published, whose candidate then changed in both: one more than the refresh knows."""
+    _candidate(path, (TOUCHED, "1.00", None), (UNTOUCHED, "2.00", None))
+    _published(path, IN_PARTS)
+    _candidate(path, (TOUCHED, "1.01", None), (UNTOUCHED, "2.01", None))
+    return path
+
+
+def _amounts(path: WarehousePath) -> dict[object, object]:
+    return {day: amount for day, amount, *_ in _marts(path)}
+
+
+BOTH = {TOUCHED: Decimal("1.01"), UNTOUCHED: Decimal("2.01")}
+
+
+def test_of_a_mart_built_in_parts_only_touched_rows_are_compared(in_parts):
+    done = _published(in_parts, IN_PARTS)
+
+    assert done.marts == (PublishedMart("sales", 1, 1),)
+    assert _amounts(in_parts) == {TOUCHED: Decimal("1.01"), UNTOUCHED: Decimal("2.00")}
+
+
+def test_a_mart_whose_candidate_was_built_whole_is_compared_whole_once(in_parts):
+    in_parts.warehouse.execute(
+        "insert into OPS.WHOLE_MARTS (table_name, event, happened_at) select 'SALES', 'built', sysdate()"
+    )
+
+    assert _published(in_parts, IN_PARTS).marts == (PublishedMart("sales", 2, 2),)
+    assert _amounts(in_parts) == BOTH
+    assert in_parts.warehouse.query("select event from OPS.WHOLE_MARTS") == [("compared",)]
+
+
+def test_a_mart_nobody_compared_whole_for_a_day_is(in_parts):
+    in_parts.warehouse.execute("update OPS.WHOLE_MARTS set happened_at = dateadd('hour', -25, happened_at)")
+
+    assert _published(in_parts, IN_PARTS).marts == (PublishedMart("sales", 2, 2),)
+    assert _amounts(in_parts) == BOTH
+
+
+def test_another_number_of_rows_has_the_whole_mart_compared(in_parts):
+    in_parts.warehouse.execute("delete from MARTS.SALES where day = ?", (UNTOUCHED,))
+
+    assert _published(in_parts, IN_PARTS).marts == (PublishedMart("sales", 1, 2),)
+    assert _amounts(in_parts) == BOTH
+
+
+def test_a_rejected_refresh_leaves_its_whole_build_to_the_next_publication(in_parts):
+    refresh, lease = _started(in_parts)
+    in_parts.warehouse.execute(
+        "insert into OPS.WHOLE_MARTS (table_name, event, happened_at) select 'SALES', 'built', sysdate()"
+    )
+    in_parts.ledger.mark_rejected(lease, refresh.refresh_id, reasons=["test"])
+    in_parts.ledger.release_work(lease)
+
+    _published(in_parts, IN_PARTS)
+
+    assert _amounts(in_parts) == BOTH
 
 
 def test_only_rows_that_differ_are_written_and_the_others_keep_their_publication(path):
