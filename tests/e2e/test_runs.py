@@ -46,6 +46,11 @@ class Prefect:
     def runs_in(self, state: str) -> set[str]:
         return {str(run["id"]) for run in self.runs(state={"type": {"any_": [state]}})}
 
+    def completed_run(self) -> str:
+        """Return a completed run that had a process of its own: no subflow."""
+        runs = self.runs(state={"type": {"any_": ["COMPLETED"]}})
+        return min(str(run["id"]) for run in runs if run["parent_task_run_id"] is None)
+
     def state(self, run_id: str) -> tuple[str, str]:
         run = self.ask("GET", f"flow_runs/{run_id}")
         state = run["state"]
@@ -199,7 +204,7 @@ def test_runs_that_died_with_their_worker_and_hold_every_slot_are_freed_and_thei
 
 
 def test_a_completed_run_stays_completed_and_what_it_left_is_ended(world: World, prefect: Prefect) -> None:
-    run_id = sorted(prefect.runs_in("COMPLETED"))[0]
+    run_id = prefect.completed_run()
     with process_of(run_id) as process:
         patient = outcome(look(world, completed_grace_seconds=10**9), run_id)
         assert (patient.decision.action, process.poll()) == (Action.LEAVE, None)
@@ -211,7 +216,7 @@ def test_a_completed_run_stays_completed_and_what_it_left_is_ended(world: World,
 
 
 def test_the_server_itself_refuses_to_crash_a_completed_run(world: World, prefect: Prefect) -> None:
-    run_id = sorted(prefect.runs_in("COMPLETED"))[0]
+    run_id = prefect.completed_run()
     with PrefectRuns(world.systems.events) as api:
         answer = api.propose_state(run_id, "CRASHED", name="Crashed", message="too late")
     assert not answer.is_accepted
