@@ -36,9 +36,12 @@
         {{ column }} in ({{ touched('product') }})
     {%- elif scope == 'product-history' -%}
         (
-            {{ date_column }} in ({{ touched('date', 'key_date') }})
-            or exists (
-                {{ touched('product', '1') }} and key_id = {{ column }} and key_date <= {{ date_column }}
+            {{ date_column }} >= {{ touched_from() }}
+            and (
+                {{ date_column }} in ({{ touched('date', 'key_date') }})
+                or exists (
+                    {{ touched('product', '1') }} and key_id = {{ column }} and key_date <= {{ date_column }}
+                )
             )
         )
     {%- elif scope == 'all' -%}

@@ -32,6 +32,11 @@
     '{{ frozen('as_of') or '1970-01-01' }}'::timestamp_ntz
 {%- endmacro %}
 
+{# The first date of which this refresh touches rows, so that earlier blocks of a table need not be read. #}
+{% macro touched_from() -%}
+    '{{ frozen('touched_from') or '0001-01-01' }}'::date
+{%- endmacro %}
+
 {# The comment of every statement: the warehouse's history then tells which refresh and model it belongs to. #}
 {% macro statement_comment(node) -%}
     {%- set refresh = fromjson(env_var('SLACKWATER_DBT_REFRESH', '{}')).get('refresh_id') -%}

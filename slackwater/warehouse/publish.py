@@ -109,8 +109,7 @@ def write_publication(warehouse: Warehouse, refresh: Refresh, *, marts: Sequence
         _require_newest(warehouse, refresh)
         whole = marts_in_doubt(warehouse, marts)
         written = tuple(
-            _publish_mart(warehouse, mart, publication_id, refresh.refresh_id, is_whole=mart.name in whole)
-            for mart in marts
+            _publish_mart(warehouse, mart, publication_id, refresh, is_whole=mart.name in whole) for mart in marts
         )
         for one in written:
             warehouse.execute(
@@ -133,7 +132,7 @@ def _require_newest(warehouse: Warehouse, refresh: Refresh) -> None:
 
 
 def _publish_mart(
-    warehouse: Warehouse, mart: Mart, publication_id: str, refresh_id: str, *, is_whole: bool
+    warehouse: Warehouse, mart: Mart, publication_id: str, refresh: Refresh, *, is_whole: bool
 ) -> PublishedMart:
     """Make a published mart equal to its candidate.
 
@@ -141,12 +140,12 @@ def _publish_mart(
         warehouse: Session that writes, in the publication's transaction.
         mart: The mart.
         publication_id: Put on the rows that are written.
-        refresh_id: The refresh that is published.
+        refresh: What is published.
         is_whole: Rows can differ that the refresh does not touch.
     """
     if is_whole or not mart.impact:
         return _replace_changed_rows(warehouse, mart, publication_id)
-    touched = _replace_changed_rows(warehouse, mart, publication_id, where=f" where {touched_rows(mart, refresh_id)}")
+    touched = _replace_changed_rows(warehouse, mart, publication_id, where=f" where {touched_rows(mart, refresh)}")
     [(shown, built)] = warehouse.query(
         f"select (select count(*) from {mart.published_table}), (select count(*) from {mart.candidate_table})"
     )

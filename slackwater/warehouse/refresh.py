@@ -7,7 +7,7 @@ overwritten, entirely inside the warehouse. What building and judging do with it
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.errors import TerminalError
@@ -16,7 +16,7 @@ from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES, SCHEMA_STAGING, raw_table
 from slackwater.warehouse.costs import Step, query_tag
 from slackwater.warehouse.dbt_cli import FrozenValue
-from slackwater.warehouse.impact import SCOPE_KEY, LoadRange, impact_statements
+from slackwater.warehouse.impact import FROM_EVER, SCOPE_KEY, LoadRange, impact_statements
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Refresh:
             time-dependent columns count from it. None without rows.
         batch_ids: The loaded, unpublished batches it covers.
         impact_counts: Touched things by scope, such as `{"key:orders": 12, "date": 3}`.
+        touched_from: First date of which rows are touched; None when it touches none of a date.
     """
 
     refresh_id: str
@@ -39,6 +40,7 @@ class Refresh:
     as_of: datetime | None
     batch_ids: tuple[str, ...]
     impact_counts: Mapping[str, int]
+    touched_from: date | None = None
 
 
 def start_refresh(*, ledger: Ledger, warehouse: Warehouse, lease: WorkLease, is_forced: bool = False) -> Refresh | None:
@@ -77,6 +79,7 @@ def _refresh_of(frozen: LedgerRefresh, warehouse: Warehouse) -> Refresh:
         as_of=frozen.as_of,
         batch_ids=frozen.batch_ids,
         impact_counts=read_impact_counts(warehouse, frozen.refresh_id),
+        touched_from=_touched_from(warehouse, frozen.refresh_id),
     )
 
 
@@ -84,7 +87,13 @@ def frozen_values(refresh: Refresh) -> dict[str, FrozenValue]:
     """Return what the dbt project is told of this refresh; the same for building and testing."""
     as_of = refresh.as_of.isoformat(sep=" ") if refresh.as_of else ""
     bounds = {f"bound_{entity}": refresh.bounds.get(entity, 0) for entity in ENTITIES}
-    return {"refresh_id": refresh.refresh_id, "as_of": as_of, "touched": sorted(refresh.impact_counts), **bounds}
+    return {
+        "refresh_id": refresh.refresh_id,
+        "as_of": as_of,
+        "touched": sorted(refresh.impact_counts),
+        "touched_from": str(refresh.touched_from or FROM_EVER),
+        **bounds,
+    }
 
 
 def read_bounds(warehouse: Warehouse) -> dict[str, int]:
@@ -150,6 +159,11 @@ def read_impact_counts(warehouse: Warehouse, refresh_id: str) -> dict[str, int]:
         "select scope, entity, count(*) from OPS.IMPACT where refresh_id = ? group by scope, entity", (refresh_id,)
     )
     return {f"{scope}:{entity}" if entity else str(scope): int(str(count)) for scope, entity, count in rows}
+
+
+def _touched_from(warehouse: Warehouse, refresh_id: str) -> date | None:
+    found = warehouse.scalar("select min(key_date) from OPS.IMPACT where refresh_id = ?", (refresh_id,))
+    return found if isinstance(found, date) else None
 
 
 def _built_entities(warehouse: Warehouse) -> set[str]:

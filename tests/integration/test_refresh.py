@@ -353,6 +353,7 @@ def test_models_get_the_frozen_bounds_not_the_newest(path):
         "refresh_id": refresh.refresh_id,
         "as_of": "2010-12-03 10:00:00",
         "touched": sorted(refresh.impact_counts),
+        "touched_from": "0001-01-01",  # products that appear are touched from ever
         "bound_users": 1,
         "bound_products": 1,
         "bound_orders": 1,

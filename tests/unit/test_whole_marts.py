@@ -1,10 +1,11 @@
 """When a whole mart is compared with its candidate, and which rows of it a refresh touches."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from slackwater.warehouse.marts import load_marts
+from slackwater.warehouse.refresh import Refresh
 from slackwater.warehouse.touched_rows import touched_rows
 from slackwater.warehouse.whole_marts import is_in_doubt
 
@@ -31,10 +32,12 @@ def test_a_mart_is_in_doubt_until_it_was_compared_after_it_was_built(built_at, c
 
 
 def test_touched_rows_are_what_the_project_builds_by():
-    found = {mart.name: touched_rows(mart, "r'1") for mart in load_marts() if mart.impact}
+    refresh = Refresh("r'1", "core", {}, None, (), {}, date(2010, 12, 9))
+    found = {mart.name: touched_rows(mart, refresh) for mart in load_marts() if mart.impact}
     assert set(found) == {"daily_business_metrics", "fct_order_lines", "order_fulfilment", "product_performance"}
     assert (
         found["fct_order_lines"]
         == "order_id in (select key_id from OPS.IMPACT where refresh_id = 'r''1' and scope = 'order')"
     )
+    assert "date >= '2010-12-09'::date" in found["product_performance"]
     assert all("OPS.IMPACT where refresh_id = 'r''1'" in condition for condition in found.values())
