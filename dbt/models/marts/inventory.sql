@@ -37,6 +37,13 @@ openings as (
         and (valid_to is null or valid_to >= dateadd('day', 1 - {{ var('demand_window_days') }}, {{ as_of_date() }}))
 ),
 
+emptied as (
+    select product_id
+    from history
+    where stock_quantity <= 0
+),
+
+-- Of the few products that were ever out of stock.
 fallen as (
     select
         product_id,
@@ -44,6 +51,7 @@ fallen as (
         stock_quantity,
         lag(stock_quantity) over (partition by product_id order by valid_from) as previous_stock
     from history
+    where product_id in (select emptied.product_id from emptied)
 ),
 
 stock_outs as (
