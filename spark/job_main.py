@@ -18,7 +18,6 @@ from pyspark.sql import SparkSession
 
 from slackwater.errors import SlackwaterError
 from slackwater.settings import LakeSettings, ProjectSettings, S3Settings, SparkSettings
-from slackwater.spark_runtime.class_archive import archive_options, keep_archive
 from slackwater.spark_runtime.failures import error_document
 from slackwater.spark_runtime.machine import SparkMachine, prepare_machine
 from spark.session import open_session
@@ -53,9 +52,8 @@ def main(request_type: type[Request], run: Callable[[SparkSession, Request], Res
     whole = result_file.with_suffix(".part")
     whole.write_text(json.dumps(document, indent=2), encoding="utf-8")
     whole.replace(result_file)
-    if archive is not None and not archive.is_file():
-        _end_jvm()
-        keep_archive(archive)
+    if archive is not None and archive.whole_file() is None:
+        archive.keep(is_whole=_end_jvm() == 0)
     return int("error" in document)
 
 
@@ -84,14 +82,15 @@ def _session(name: str, machine: SparkMachine, *, leaves_classes: bool) -> Spark
         s3=S3Settings(),
         spark=SparkSettings(),
         jars_dir=machine.jars_dir,
-        java_options=archive_options(machine.archive, is_left=leaves_classes),
+        java_options=machine.archive.options(is_left=leaves_classes),
     )
 
 
-def _end_jvm() -> None:
-    """End this process's JVM and wait for it: it writes its classes then."""
+def _end_jvm() -> int | None:
+    """End this process's JVM and wait for it: it writes its classes then. Returns its exit status, None without one."""
     gateway = SparkContext._gateway  # noqa: SLF001 - PySpark has no other way to wait for its JVM
-    if gateway is not None:
-        gateway.shutdown()
-        gateway.proc.stdin.close()
-        gateway.proc.wait()
+    if gateway is None:
+        return None
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    return int(gateway.proc.wait())

@@ -71,7 +71,7 @@
         'product-history': ['product', 'date'],
     }[meta.get('impact_scope')] -%}
     {%- set touched = frozen('touched') -%}
-    {{ return(touched is none or scopes | select('in', touched) | list | length > 0) }}
+    {{ return(touched is none or scopes is not defined or scopes | select('in', touched) | list | length > 0) }}
 {%- endmacro %}
 
 {# Put after a `where`: restricts a build of touched rows to them; a whole build sees all. Whether there is a table to

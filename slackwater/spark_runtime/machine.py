@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slackwater.settings import ProjectSettings, SparkSettings
-from slackwater.spark_runtime.class_archive import archive_path
+from slackwater.spark_runtime.class_archive import ClassArchive, class_archive
 from slackwater.spark_runtime.jars import Say, ensure_jars
 from slackwater.spark_runtime.java import Java, find_java
 
 
 @dataclass(frozen=True)
 class SparkMachine:
-    """Java, the folder of the jars, and where the class archive is or will be."""
+    """Java, the folder of the jars, and the class archive."""
 
     java: Java
     jars_dir: Path
-    archive: Path
+    archive: ClassArchive
 
 
 def prepare_machine(settings: SparkSettings, project: ProjectSettings, *, say: Say) -> SparkMachine:
@@ -29,4 +29,4 @@ def prepare_machine(settings: SparkSettings, project: ProjectSettings, *, say: S
     """
     java = find_java(named_home=settings.java_home, cache_dir=settings.kept_dir, environment=os.environ)
     jars_dir = ensure_jars(project.jars_lock, settings.kept_dir / "jars", java=java, say=say)
-    return SparkMachine(java, jars_dir, archive_path(settings.kept_dir, java=java, lock=project.jars_lock))
+    return SparkMachine(java, jars_dir, class_archive(settings.kept_dir, java=java, lock=project.jars_lock))

@@ -12,7 +12,7 @@ from slackwater import errors
 from slackwater.clients.spark import end_of_log
 from slackwater.errors import ConfigurationError, SparkMissing
 from slackwater.settings import SparkSettings
-from slackwater.spark_runtime.class_archive import archive_options, archive_path, keep_archive
+from slackwater.spark_runtime.class_archive import ClassArchive, class_archive
 from slackwater.spark_runtime.failures import error_document, error_of_document, explain_failure
 from slackwater.spark_runtime.jars import Jar, ensure_jars, read_lock, wrong_jars
 from slackwater.spark_runtime.java import Java, find_java
@@ -146,28 +146,47 @@ def test_a_jvm_that_died_early_in_a_long_log_is_told(tmp_path):
     assert "the JVM of Spark ended in the middle" in str(error)
 
 
+@pytest.fixture
+def archive(tmp_path):
+    return ClassArchive(tmp_path, "classes-0")
+
+
+def left_by_this_process(archive):
+    """Write what a JVM that is told to leave its classes writes when it ends."""
+    part = Path(re.search(r"-XX:ArchiveClassesAtExit=(\S+)", archive.options(is_left=True))[1])
+    part.write_text("classes")
+
+
 def test_a_class_archive_belongs_to_one_java_and_one_lock_of_jars(tmp_path):
     lock = tmp_path / "jars.lock"
     lock.write_text("a")
     java = Java(tmp_path, 17, "test", "17.0.15+6")
-    first = archive_path(tmp_path, java=java, lock=lock)
-    assert archive_path(tmp_path, java=java, lock=lock) == first
-    assert archive_path(tmp_path, java=replace(java, build="17.0.16+8"), lock=lock) != first
+    first = class_archive(tmp_path, java=java, lock=lock)
+    assert class_archive(tmp_path, java=java, lock=lock) == first
+    assert class_archive(tmp_path, java=replace(java, build="17.0.16+8"), lock=lock) != first
     lock.write_text("b")
-    assert archive_path(tmp_path, java=java, lock=lock) != first
+    assert class_archive(tmp_path, java=java, lock=lock) != first
 
 
-def test_a_jvm_maps_the_archive_or_leaves_one_when_it_is_told_to(tmp_path):
-    archive = tmp_path / "classes.jsa"
-    assert archive_options(archive, is_left=False) == ""
-    leaving = archive_options(archive, is_left=True)
-    part = Path(re.search(r"-XX:ArchiveClassesAtExit=(\S+)", leaving)[1])
-    keep_archive(archive)  # the JVM left none
-    assert not archive.exists()
+def test_a_jvm_maps_what_an_earlier_one_left_when_it_ended_well(archive):
+    assert archive.options(is_left=False) == ""
+    archive.keep(is_whole=True)  # the JVM left nothing
+    assert archive.whole_file() is None
 
-    part.write_text("classes")
-    of_a_killed_job = tmp_path / "classes.jsa.part-1"
-    of_a_killed_job.write_text("half")
-    keep_archive(archive)
-    assert [path.name for path in tmp_path.iterdir()] == ["classes.jsa"]
-    assert f"-XX:SharedArchiveFile={archive} " in archive_options(archive, is_left=True)
+    left_by_this_process(archive)
+    (archive.folder / "classes-0.part-1").write_text("of a job that was killed")
+    archive.keep(is_whole=True)
+    assert [path.name for path in archive.folder.iterdir()] == ["classes-0-7.jsa"]
+    assert f"-XX:SharedArchiveFile={archive.folder / 'classes-0-7.jsa'} " in archive.options(is_left=True)
+
+
+def test_what_a_jvm_left_that_did_not_end_well_is_thrown_away(archive):
+    left_by_this_process(archive)
+    archive.keep(is_whole=False)
+    assert list(archive.folder.iterdir()) == []
+
+
+def test_an_archive_that_was_cut_off_is_never_mapped_and_makes_room_for_another(archive):
+    (archive.folder / "classes-0-7.jsa").write_text("class")
+    assert "-XX:ArchiveClassesAtExit=" in archive.options(is_left=True)
+    assert list(archive.folder.iterdir()) == []
