@@ -168,7 +168,7 @@ def _run_process(proc: Path, pid: int, command: Sequence[str]) -> RunProcess | N
 
 
 def _executes_flow(command: Sequence[str]) -> bool:
-    """Tell a flow (`python -m prefect.engine`, `prefect flow-run execute`) from its children, such as dbt.
+    """Tell a flow (`python -m prefect.engine`, `prefect flow-run execute`, a fork) from its children, such as dbt.
 
     A path with the word in it may make a child look like a flow; then a dead run is freed when that child has ended.
     """

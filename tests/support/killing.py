@@ -4,10 +4,12 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from enum import StrEnum
 
 import psutil
 
+from slackwater.clients.processes import scan_processes
 from slackwater.stack import health
 from slackwater.stack.keeper import store_processes
 from slackwater.stack.profile import STACK_MARKER, Profile
@@ -70,24 +72,23 @@ def services(profile: Profile) -> dict[str, ProcessState]:
 
 def flow_processes(profile: Profile) -> list[psutil.Process]:
     """Return the processes in which flows run, oldest first, whichever worker started them."""
-    return _marked(profile, ("prefect.engine",))
+    flows = {one.pid for one in scan_processes().processes if one.is_flow}
+    return sorted(_of_stack(profile, flows), key=psutil.Process.create_time)
 
 
 def is_any_run_alive(profile: Profile) -> bool:
     """Tell whether a flow runs or is being prepared to."""
-    return bool(_marked(profile, ("prefect.engine", "prefect.runner")))
+    commands = {one.pid: " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])}
+    starting = {pid for pid, command in commands.items() if "prefect.runner" in command}
+    return bool(flow_processes(profile) or list(_of_stack(profile, starting)))
 
 
-def _marked(profile: Profile, modules: tuple[str, ...]) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline", "create_time"]):
-        command = " ".join(process.info["cmdline"] or ())
-        if not any(module in command for module in modules):
-            continue
+def _of_stack(profile: Profile, pids: set[int]) -> Iterator[psutil.Process]:
+    for pid in pids:
         with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
             if process.environ().get(STACK_MARKER) == profile.stack_id:
-                found.append(process)
-    return sorted(found, key=lambda process: process.info["create_time"])
+                yield process
 
 
 def is_healed(profile: Profile) -> bool:
