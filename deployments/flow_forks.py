@@ -24,6 +24,7 @@ ENGINE = "prefect.engine"
 
 LIBRARIES = (
     "prefect.flow_engine",
+    "prefect.artifacts",
     "prefect.workers.process",
     "prefect.deployments.steps.pull",
     "prefect.concurrency.sync",
@@ -32,12 +33,17 @@ LIBRARIES = (
     "pyiceberg.catalog.sql",
     "pyiceberg.io.pyarrow",
     "pyarrow.dataset",
+    "pyarrow.json",
+    "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
     "boto3",
     "snowflake.connector",
     "clickhouse_connect",
+    "soda_core.contracts",
+    "soda_snowflake.common.data_sources.snowflake_data_source",
 )
-"""What runs import. None may start a Python thread: a fork would have its locks and not the thread."""
+"""What runs import. None may start a Python thread: a fork would have its locks and not the thread. (Soda does where
+its telemetry is on; it is off in every process of the stack.)"""
 
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
 _PLACE = "PREFECT__FLOW_RUN_NO"  # in the server's variables, as long as the name it makes place for

@@ -19,10 +19,14 @@ DONE = "slackwater: done"
 
 
 class DbtSession:
-    """A dbt that stays, in an environment and with a target folder."""
+    """A dbt that stays, in an environment and with a target folder.
+
+    Attributes:
+        target_dir: The target folder every command has to name.
+    """
 
     def __init__(self, *, env: Mapping[str, str], target_dir: Path) -> None:
-        self._target_dir = target_dir
+        self.target_dir = target_dir
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             env={**os.environ, **env},
@@ -34,7 +38,7 @@ class DbtSession:
 
     def run(self, command: DbtCommand) -> tuple[NodeResult, ...]:
         """Run one command and return what its nodes did; a failed node is a result, not an error."""
-        results = self._target_dir / RUN_RESULTS
+        results = self.target_dir / RUN_RESULTS
         results.unlink(missing_ok=True)
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("the session has no pipes")

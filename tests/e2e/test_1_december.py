@@ -48,12 +48,15 @@ def test_nothing_is_fitted_to_three_weeks_of_sales(december: World) -> None:
     assert december.warehouse("select count(*) from OPS.LTV_PREDICTION") == [(0,)]
 
 
-def test_a_flow_runs_in_a_process_of_the_worker_and_no_other_stands_between(december: World) -> None:
+def test_a_flow_runs_in_a_fork_of_the_worker_s_one_server(december: World) -> None:
     run, deadline = start_run(december, "predict-ltv/daily", {}), time.monotonic() + FLOW_START_SECONDS
     while not (processes := flow_processes(december.profile)):
         assert time.monotonic() < deadline, f"no flow process after {FLOW_START_SECONDS:.0f} s"
         time.sleep(0.1)
-    assert processes[-1].ppid() == services(december.profile)["worker"].pid
+    server = processes[-1].parent()
+    assert server is not None
+    assert "forkserver" in server.cmdline()[2]
+    assert server.ppid() == services(december.profile)["worker"].pid
     assert wait_for_run(december, run).state_type == "COMPLETED"
 
 

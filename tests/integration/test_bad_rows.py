@@ -11,7 +11,8 @@ from slackwater.clients.snowflake import Warehouse
 from slackwater.ledger.store import Ledger
 from slackwater.quality.gate import run_gate
 from slackwater.quality.results import GateVerdict, Outcome
-from slackwater.testing.warehouse_path import WarehousePath, run_dbt
+from slackwater.testing.dbt_session import DbtSession
+from slackwater.testing.warehouse_path import WarehousePath
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_command, run_command
 from slackwater.warehouse.refresh import frozen_values
 
@@ -118,8 +119,9 @@ def verdict(module_sandbox, tmp_path_factory) -> GateVerdict:
         path.load("order_items", *map(_item, SOUND), *BAD_ITEMS)
         refresh, _ = path.start()
         frozen = frozen_values(refresh)
-        run_dbt(run_command(frozen, target_dir=target), env=env, target_dir=target)
-        run_dbt(data_test_command(frozen, target_dir=target), env=env, target_dir=target)
+        with DbtSession(env=env, target_dir=target) as dbt:
+            dbt.run(run_command(frozen, target_dir=target))
+            dbt.run(data_test_command(frozen, target_dir=target))
     return run_gate(
         refresh.refresh_id,
         warehouse_settings=sandbox.warehouse,

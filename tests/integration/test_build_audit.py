@@ -13,7 +13,8 @@ import pytest
 from slackwater.clients.iceberg import Lake
 from slackwater.clients.snowflake import Warehouse
 from slackwater.ledger.store import Ledger
-from slackwater.testing.warehouse_path import WarehousePath, run_dbt
+from slackwater.testing.dbt_session import DbtSession
+from slackwater.testing.warehouse_path import WarehousePath
 from slackwater.warehouse.audit import DATA_TRANSFORMATION, MODEL_CHANGE
 from slackwater.warehouse.build_audit import record_build
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, read_invocation, run_command
@@ -30,7 +31,7 @@ class Builds:
     """One warehouse in which refreshes are built, audited and left unpublished."""
 
     path: WarehousePath
-    env: dict[str, str]
+    dbt: DbtSession
     target: Path
 
     def build(self, key: int, *, times: int = 1) -> str:
@@ -39,7 +40,7 @@ class Builds:
         self.path.load("orders", order)
         refresh, lease = self.path.start()
         frozen = frozen_values(refresh)
-        nodes = run_dbt(run_command(frozen, target_dir=self.target), env=self.env, target_dir=self.target)
+        nodes = self.dbt.run(run_command(frozen, target_dir=self.target))
         for _ in range(times):
             record_build(
                 self.path.warehouse,
@@ -62,7 +63,9 @@ class Builds:
 @pytest.fixture
 def builds(sandbox, tmp_path) -> Iterator[Builds]:
     with Warehouse(sandbox.warehouse) as warehouse, Ledger(sandbox.ledger.dsn) as ledger:
-        yield Builds(WarehousePath(ledger, Lake(sandbox.lake, sandbox.s3), warehouse), sandbox.env, tmp_path)
+        path = WarehousePath(ledger, Lake(sandbox.lake, sandbox.s3), warehouse)
+        with DbtSession(env=sandbox.env, target_dir=tmp_path) as dbt:
+            yield Builds(path, dbt, tmp_path)
 
 
 def test_every_model_that_ran_is_told_and_only_a_changed_one_is_a_change(builds):

@@ -22,6 +22,7 @@ from slackwater.testing.conformance.histories import ENTITIES_UNDER_TEST, genera
 from slackwater.testing.conformance.kit import Step, check_end, conclude, steps
 from slackwater.testing.conformance.named_cases import named_cases
 from slackwater.testing.conformance.runs import Run, plan_runs
+from slackwater.testing.dbt_session import DbtSession
 from slackwater.testing.warehouse_path import WarehousePath
 
 pytestmark = pytest.mark.integration
@@ -44,18 +45,19 @@ class Delivered:
 @pytest.fixture(scope="module")
 def delivered(module_sandbox) -> Iterator[Delivered]:
     named = [case for entity in ENTITIES_UNDER_TEST for case in named_cases(entity)]
+    target = Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"])
     cases = (*named, *generated_cases(GENERATED, seed_number=SEED, files_max=FILES_MAX))
     with (
         Warehouse(module_sandbox.warehouse) as warehouse,
         Ledger(module_sandbox.ledger.dsn) as ledger,
         closing(Lake(module_sandbox.lake, module_sandbox.s3)) as lake,
+        DbtSession(env=module_sandbox.env, target_dir=target) as dbt,
     ):
         merge = DbtMerge(
             WarehousePath(ledger, lake, warehouse),
             store=ObjectStore(module_sandbox.s3),
             landing=module_sandbox.landing,
-            env=module_sandbox.env,
-            target_dir=Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"]),
+            dbt=dbt,
             entities=ENTITIES_UNDER_TEST,
         )
         runs = plan_runs(cases)

@@ -21,7 +21,8 @@ from slackwater.quality.gate import run_gate
 from slackwater.quality.results import FailingRow, GateVerdict, Layer, Outcome, Severity
 from slackwater.quality.stored import read_scan
 from slackwater.settings import WarehouseSettings
-from slackwater.testing.warehouse_path import WarehousePath, run_dbt
+from slackwater.testing.dbt_session import DbtSession
+from slackwater.testing.warehouse_path import WarehousePath
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, data_test_command, run_command
 from slackwater.warehouse.refresh import Refresh, frozen_values
 
@@ -96,8 +97,9 @@ def judged(module_sandbox, tmp_path_factory) -> Iterator[Judged]:
         items = path.load("order_items", *[_item(key, key) for key in range(1, 9)], _item(99, 999))
         refresh, _ = path.start()
         frozen = frozen_values(refresh)
-        run_dbt(run_command(frozen, target_dir=target), env=env, target_dir=target)
-        run_dbt(data_test_command(frozen, target_dir=target), env=env, target_dir=target)
+        with DbtSession(env=env, target_dir=target) as dbt:
+            dbt.run(run_command(frozen, target_dir=target))
+            dbt.run(data_test_command(frozen, target_dir=target))
         yield Judged(
             settings=sandbox.warehouse,
             warehouse=warehouse,

@@ -18,6 +18,7 @@ from slackwater.clients.snowflake import Warehouse, quote_identifier
 from slackwater.ledger.model import WorkLease
 from slackwater.ledger.store import Ledger
 from slackwater.naming import ENTITIES
+from slackwater.testing.dbt_session import DbtSession
 from slackwater.testing.warehouse_path import Change, WarehousePath, run_dbt
 from slackwater.warehouse.dbt_cli import (
     DbtCommand,
@@ -52,13 +53,15 @@ class Shop:
 
     path: WarehousePath
     env: dict[str, str]
+    dbt: DbtSession
     target_dir: Path
 
-    def dbt(self, command: DbtCommand, **more_env: str) -> tuple[NodeResult, ...]:
+    def dbt_alone(self, command: DbtCommand, **more_env: str) -> tuple[NodeResult, ...]:
+        """Run a command that must not find what the session's earlier commands parsed."""
         return run_dbt(command, env=self.env | more_env, target_dir=self.target_dir)
 
     def build(self, refresh: Refresh, *, is_full: bool = False) -> None:
-        results = self.dbt(run_command(frozen_values(refresh), target_dir=self.target_dir, is_full=is_full))
+        results = self.dbt.run(run_command(frozen_values(refresh), target_dir=self.target_dir, is_full=is_full))
         assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [r.message for r in results]
 
     def build_and_publish(self) -> tuple[Refresh, Publication]:
@@ -123,7 +126,9 @@ def _product(product_id: int, category: str, price: str, **more: object) -> Chan
 def shop(module_sandbox) -> Iterator[Shop]:
     with Warehouse(module_sandbox.warehouse) as warehouse, Ledger(module_sandbox.ledger.dsn) as ledger:
         path = WarehousePath(ledger, Lake(module_sandbox.lake, module_sandbox.s3), warehouse)
-        yield Shop(path, module_sandbox.env, Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"]))
+        target = Path(module_sandbox.env["SLACKWATER_QUALITY_DBT_TARGET_DIR"])
+        with DbtSession(env=module_sandbox.env, target_dir=target) as dbt:
+            yield Shop(path, module_sandbox.env, dbt, target)
 
 
 @pytest.fixture(scope="module")
@@ -246,13 +251,13 @@ def test_the_same_change_in_two_objects_counts_once(shop, first):
 def test_every_data_test_has_a_result_and_one_failure_hides_none(shop, late):
     refresh, _ = late
     command = data_test_command(frozen_values(refresh), target_dir=shop.target_dir)
-    good = shop.dbt(command)
+    good = shop.dbt.run(command)
     assert {result.outcome for result in good} == {NodeOutcome.PASSED}
     table = "STAGING.STG_ORDER_ITEMS"
     shop.path.warehouse.execute(f"insert into {table} select * from {table} where id = 2")
     shop.path.warehouse.execute(f"update {table} set order_id = 999, batch_id = 'b9', file_name = 'f9' where id = 3")
     try:
-        bad = shop.dbt(command, SLACKWATER_QUALITY_ORPHAN_GRACE_MINUTES="0")
+        bad = shop.dbt_alone(command, SLACKWATER_QUALITY_ORPHAN_GRACE_MINUTES="0")
     finally:
         shop.path.warehouse.execute(f"delete from {table} where id in (2, 3)")
         shop.path.warehouse.execute(f"insert into {table} ({_columns(shop)}) {_rebuilt_lines()}")
@@ -344,7 +349,7 @@ def test_what_a_refresh_does_not_touch_is_not_asked_for(shop, late):
     shop.path.load("users", _user(4, DAYS[9]))
     refresh, lease = shop.path.start()
 
-    results = shop.dbt(run_command(frozen_values(refresh), target_dir=shop.target_dir))
+    results = shop.dbt.run(run_command(frozen_values(refresh), target_dir=shop.target_dir))
 
     shop.publish(refresh, lease)
     untouched = {result.name for result in results if result.message == "UNTOUCHED"}
@@ -365,7 +370,7 @@ def test_a_table_of_other_columns_than_its_model_is_named_and_left_alone_until_i
         shop.query(f"alter table STAGING.STG_USERS {change}")
         before = shop.query("select * from STAGING.STG_USERS order by id")
 
-        told = shop.dbt(run_command(frozen_values(refresh), target_dir=shop.target_dir).selecting("base_users+1"))
+        told = shop.dbt.run(run_command(frozen_values(refresh), target_dir=shop.target_dir).selecting("base_users+1"))
 
         refused = next(result for result in told if result.name == "stg_users")
         assert (refused.outcome, column in refused.message) == (NodeOutcome.ERROR, True)
@@ -375,7 +380,7 @@ def test_a_table_of_other_columns_than_its_model_is_named_and_left_alone_until_i
             shop.query(f"alter table STAGING.STG_USERS {undo}")
 
     whole = run_command(frozen_values(refresh), target_dir=shop.target_dir, is_full=True).selecting("stg_users")
-    assert [result.outcome for result in shop.dbt(whole)] == [NodeOutcome.PASSED]
+    assert [result.outcome for result in shop.dbt.run(whole)] == [NodeOutcome.PASSED]
     assert shop.query("select first_name from STAGING.STG_USERS where id = 1") == [("Grace",)]
     shop.build(refresh)
     shop.publish(refresh, lease)
@@ -390,7 +395,7 @@ def test_staging_equals_base_without_tombstones_in_the_shop_s_own_columns(shop, 
 
 def test_the_models_unit_tests_pass(shop, late):
     refresh, _ = late
-    results = shop.dbt(unit_test_command(frozen_values(refresh), target_dir=shop.target_dir))
+    results = shop.dbt.run(unit_test_command(frozen_values(refresh), target_dir=shop.target_dir))
 
     assert {result.kind for result in results} == {"unit_test"}
     assert {result.outcome for result in results} == {NodeOutcome.PASSED}, [result.message for result in results]
@@ -398,7 +403,7 @@ def test_the_models_unit_tests_pass(shop, late):
 
 
 def test_the_documentation_describes_every_column_of_every_model(shop, late):
-    shop.dbt(docs_command(target_dir=shop.target_dir))
+    shop.dbt_alone(docs_command(target_dir=shop.target_dir))
 
     catalog = json.loads((shop.target_dir / "catalog.json").read_text(encoding="utf-8"))["nodes"]
     manifest = json.loads((shop.target_dir / "manifest.json").read_text(encoding="utf-8"))["nodes"]

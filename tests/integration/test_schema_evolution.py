@@ -24,6 +24,7 @@ from slackwater.testing.conformance.evolved import EVOLVED, drawn_evolved_cases,
 from slackwater.testing.conformance.histories import generated_cases
 from slackwater.testing.conformance.kit import check
 from slackwater.testing.conformance.lake_merge import LakeMerge
+from slackwater.testing.dbt_session import DbtSession
 from slackwater.testing.declaring import declaring
 from slackwater.testing.evolved_dbt import copy_evolved_project
 from spark.jobs import fold_changes
@@ -202,16 +203,16 @@ def test_the_fold_conforms_on_tables_that_went_through_the_change(story):
 
 
 def test_the_dbt_merge_conforms_on_tables_that_went_through_the_change(story, module_sandbox, tmp_path):
-    merge = DbtMerge(
-        story.path,
-        store=ObjectStore(module_sandbox.s3),
-        landing=module_sandbox.landing,
-        env=module_sandbox.env,
-        target_dir=story.target_dir,
-        entities=("products",),
-        project_dir=copy_evolved_project(tmp_path),
-        dbt_runs=100,
-    )
     cases = [case for case in evolved_cases() if max(map(len, case.orders)) <= 4]
+    with DbtSession(env=module_sandbox.env, target_dir=story.target_dir) as dbt:
+        merge = DbtMerge(
+            story.path,
+            store=ObjectStore(module_sandbox.s3),
+            landing=module_sandbox.landing,
+            dbt=dbt,
+            entities=("products",),
+            project_dir=copy_evolved_project(tmp_path),
+            dbt_runs=100,
+        )
 
-    assert check(merge, cases) > 4 * len(cases)
+        assert check(merge, cases) > 4 * len(cases)

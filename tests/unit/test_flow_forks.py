@@ -1,6 +1,7 @@
 """A flow run of the embedded worker: a fork that looks and behaves like a process started for the run alone."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from textwrap import dedent
 from uuid import uuid4
 
 import pytest
+
+from slackwater.stack.profile import TELEMETRY_OFF
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +83,7 @@ def test_no_library_that_is_imported_ahead_starts_a_thread() -> None:
             "    assert threading.active_count() == 1, name",
         ]
     )
-    fresh = subprocess.run(
-        [sys.executable, "-c", count, str(ROOT / "deployments")], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", count, str(ROOT / "deployments")]
+    env = {**os.environ, **TELEMETRY_OFF}
+    fresh = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert fresh.returncode == 0, fresh.stderr

@@ -21,7 +21,8 @@ from slackwater.settings import LandingSettings
 from slackwater.testing.conformance.landing_bytes import LandingObject
 from slackwater.testing.conformance.runs import KEYS_PER_RUN, Run
 from slackwater.testing.conformance.source import Row, Value
-from slackwater.testing.warehouse_path import ACTOR, WarehousePath, run_dbt
+from slackwater.testing.dbt_session import DbtSession
+from slackwater.testing.warehouse_path import ACTOR, WarehousePath
 from slackwater.warehouse.dbt_cli import NodeOutcome, run_command
 from slackwater.warehouse.load import load_batch
 from slackwater.warehouse.refresh import Refresh, frozen_values
@@ -35,8 +36,7 @@ class DbtMerge:
         path: Ledger, lake and warehouse, empty.
         store: Where landing objects are put.
         landing: The bucket, and what fits in memory.
-        env: Environment of dbt.
-        target_dir: dbt's target folder.
+        dbt: Runs dbt.
         entities: What is built; others are not delivered.
         project_dir: dbt's project; the checkout's by default.
         dbt_runs: How often dbt ran.
@@ -45,8 +45,7 @@ class DbtMerge:
     path: WarehousePath
     store: ObjectStore
     landing: LandingSettings
-    env: Mapping[str, str]
-    target_dir: Path
+    dbt: DbtSession
     entities: Sequence[str]
     project_dir: Path | None = None
     dbt_runs: int = 0
@@ -123,9 +122,9 @@ class DbtMerge:
     def _build(self, refresh: Refresh, *, is_full: bool = False) -> None:
         models = [f"{layer}_{entity}" for entity in self.entities for layer in ("base", "stg")]
         command = run_command(
-            frozen_values(refresh), target_dir=self.target_dir, project_dir=self.project_dir, is_full=is_full
+            frozen_values(refresh), target_dir=self.dbt.target_dir, project_dir=self.project_dir, is_full=is_full
         )
-        results = run_dbt(command.selecting(*models), env=self.env, target_dir=self.target_dir)
+        results = self.dbt.run(command.selecting(*models))
         failed = [result for result in results if result.outcome is not NodeOutcome.PASSED]
         if failed or len(results) != len(models):
             raise AssertionError(f"dbt built {len(results)} of {len(models)} models: {[f.message for f in failed]}")
