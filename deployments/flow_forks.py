@@ -56,14 +56,9 @@ def start_server(shown: Mapping[str, str]) -> None:
     Args:
         shown: Variables that every run's process shows in `/proc`, beside those of this process.
     """
-    own = dict(os.environ)
-    os.environ.update({**shown, _PLACE: _NOBODY})
-    try:
-        forkserver.set_forkserver_preload(list(LIBRARIES))
-        forkserver.ensure_running()
-    finally:
-        os.environ.clear()
-        os.environ.update(own)
+    os.environ.update({**shown, _PLACE: _NOBODY})  # to stay: the next server, should this one die, needs them too
+    forkserver.set_forkserver_preload(list(LIBRARIES))
+    forkserver.ensure_running()
 
 
 def new_run(environment: Mapping[str, str], folder: str, *, engine: str = ENGINE) -> ForkServerProcess:

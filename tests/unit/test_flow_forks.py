@@ -26,6 +26,17 @@ run.join()
 print(run.exitcode)
 """
 
+START_TWICE = """
+import os, signal
+from multiprocessing.forkserver import _forkserver
+os.kill(_forkserver._forkserver_pid, signal.SIGKILL)
+os.waitid(os.P_PID, _forkserver._forkserver_pid, os.WEXITED | os.WNOWAIT)
+again = flow_forks.new_run({"PREFECT__FLOW_RUN_ID": sys.argv[2]}, sys.argv[3], engine="probe")
+again.start()
+again.join()
+print(again.exitcode)
+"""
+
 PROBE = """
 import atexit, json, os, signal, sys
 from pathlib import Path
@@ -44,13 +55,13 @@ def run_id() -> str:
     return str(uuid4())
 
 
-def run_probe(folder: Path, run_id: str, last_words: str) -> int:
+def run_probe(folder: Path, run_id: str, last_words: str, worker: str = START) -> int:
     """Run the probe as a flow run and return its exit code as the worker sees it."""
     (folder / "probe.py").write_text(dedent(PROBE) + last_words + "\n")
-    command = [sys.executable, "-c", START, str(ROOT / "deployments"), run_id, str(folder)]
-    worker = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={"OF_THE_WORKER": "no"})
-    assert (worker.returncode, worker.stderr) == (0, "")
-    return int(worker.stdout.splitlines()[-1])
+    command = [sys.executable, "-c", worker, str(ROOT / "deployments"), run_id, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={"OF_THE_WORKER": "no"})
+    assert (done.returncode, done.stderr) == (0, "")
+    return int(done.stdout.splitlines()[-1])
 
 
 def test_a_run_has_its_own_variables_and_folder_and_shows_its_id(tmp_path: Path, run_id: str) -> None:
@@ -69,6 +80,11 @@ def test_a_run_has_its_own_variables_and_folder_and_shows_its_id(tmp_path: Path,
 def test_the_worker_sees_the_signal_a_run_died_of(tmp_path: Path, run_id: str) -> None:
     assert run_probe(tmp_path, run_id, "os.kill(os.getpid(), signal.SIGKILL)") == -9
     assert not (tmp_path / "left").exists()
+
+
+def test_a_server_that_died_is_started_again_for_the_next_run(tmp_path: Path, run_id: str) -> None:
+    assert run_probe(tmp_path, run_id, "sys.exit(4)", START + START_TWICE) == 4
+    assert json.loads((tmp_path / "found.json").read_text())["seen"] == [run_id, "w"]
 
 
 def test_no_library_that_is_imported_ahead_starts_a_thread() -> None:
