@@ -276,6 +276,9 @@ class RunSettings(BaseSettings):
 
     model_config = _config("RUNS")
     work_pool: str = Field("slackwater", description="Work pool whose runs are looked at; others are never touched.")
+    died_limit_seconds: float = Field(
+        60.0, ge=10, description="A pending run whose process was started and is gone is trusted this long."
+    )
     pending_limit_seconds: float = Field(300.0, ge=10, description="A run may be pending this long without a process.")
     waiting_limit_seconds: float = Field(
         1_800.0, ge=10, description="A pending run may wait this long for a pod, or for a worker that cannot be seen."

@@ -100,6 +100,14 @@ def _running_dead(s: Situation) -> str | None:
     return f"{_seen(s)} and {held}: nobody works on it, and it would hold its slot for ever."
 
 
+def _pending_died(s: Situation) -> str | None:
+    """Crash a pending run whose process or pod was started and is gone: it died on its way to running."""
+    is_dead = s.infrastructure.life is Life.GONE and s.run.infrastructure_pid is not None and s.live_lease is None
+    if s.run.state is RunState.PENDING and is_dead and s.age_seconds >= s.limits.died:
+        return f"Pending since {_ago(s)}, and {s.infrastructure.detail}: it died before it ran."
+    return None
+
+
 def _pending_recent(s: Situation) -> str | None:
     """Leave a run that is pending for a moment."""
     if s.run.state is RunState.PENDING and s.age_seconds < s.limits.pending:
@@ -177,6 +185,7 @@ RULES: tuple[Rule, ...] = (
     Rule("running_leased", Action.LEAVE, _running_leased),
     Rule("running_unknown", Action.LEAVE, _running_unknown),
     Rule("running_dead", Action.CRASH, _running_dead),
+    Rule("pending_died", Action.CRASH, _pending_died),
     Rule("pending_recent", Action.LEAVE, _pending_recent),
     Rule("pending_alive", Action.LEAVE, _pending_alive),
     Rule("pending_unsure", Action.LEAVE, _pending_unsure),

@@ -142,6 +142,7 @@ class LeaseView:
 class Limits:
     """How long each doubtful state is trusted, in seconds."""
 
+    died: float = 60.0
     pending: float = 300.0
     waiting: float = 1_800.0
     cancelling: float = 120.0

@@ -51,6 +51,7 @@ def reconcile(
 def limits_of(settings: RunSettings) -> Limits:
     """Return the limits the settings give."""
     return Limits(
+        died=settings.died_limit_seconds,
         pending=settings.pending_limit_seconds,
         waiting=settings.waiting_limit_seconds,
         cancelling=settings.cancelling_limit_seconds,

@@ -80,11 +80,15 @@ class Prefect:
     def running_run(self, deployment: str, *, pid: int) -> str:
         """Make a run that says it is executed by a process of this host's worker."""
         run_id = self.pending_run(deployment)
-        self.ask("PATCH", f"flow_runs/{run_id}/labels", {"prefect.worker.name": "embedded"})
-        self.ask("PATCH", f"flow_runs/{run_id}", {"infrastructure_pid": str(pid)})
+        self.executed_by(run_id, pid=pid)
         state = {"type": "RUNNING", "name": "Running"}
         self.ask("POST", f"flow_runs/{run_id}/set_state", {"state": state, "force": True})
         return run_id
+
+    def executed_by(self, run_id: str, *, pid: int) -> None:
+        """Let a run say that this host's worker started a process for it."""
+        self.ask("PATCH", f"flow_runs/{run_id}/labels", {"prefect.worker.name": "embedded"})
+        self.ask("PATCH", f"flow_runs/{run_id}", {"infrastructure_pid": str(pid)})
 
     def running_subflow(self, parent_id: str) -> str:
         """Make a running subflow of a run, as the parent's process does."""
@@ -233,6 +237,20 @@ def test_a_pending_run_that_nothing_executes_gives_its_slot_back(world: World, p
     freed = outcome(look(world, pending_limit_seconds=10), run_id)
     assert (freed.decision.rule, freed.is_done) == ("pending_lost", True)
     assert prefect.state(run_id) == ("CRASHED", freed.decision.reason)
+    assert prefect.active_slots(deployment) == 0
+
+
+def test_a_pending_run_whose_process_died_gives_its_slot_back_sooner(world: World, prefect: Prefect) -> None:
+    deployment = "reconcile-layers/hourly"
+    wait_for(lambda: prefect.active_slots(deployment) == 0, "a free slot")
+    run_id = prefect.pending_run(deployment)
+    with subprocess.Popen([sys.executable, "-c", ""]) as died:
+        prefect.executed_by(run_id, pid=died.pid)
+    assert outcome(look(world), run_id).decision.rule == "pending_recent"
+    time.sleep(10)
+    freed = outcome(look(world, died_limit_seconds=10), run_id)
+    assert (freed.decision.rule, freed.is_done) == ("pending_died", True)
+    assert f"process {died.pid} is gone" in prefect.state(run_id)[1]
     assert prefect.active_slots(deployment) == 0
 
 

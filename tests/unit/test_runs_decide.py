@@ -55,6 +55,11 @@ def situation(
     return Situation(run, seen, leases, NOW, LIMITS)
 
 
+def never_started(*, age: float) -> Situation:
+    case = situation(RunState.PENDING, Infrastructure(Life.GONE, "its worker w has no process for it"), age=age)
+    return replace(case, run=replace(case.run, infrastructure_pid=None))
+
+
 def late_sweep(late_seconds: float, *, has_substitute: bool) -> Situation:
     case = situation(RunState.SCHEDULED, GONE, age=late_seconds, flow=SWEEP_FLOW)
     return replace(case, has_substitute=has_substitute)
@@ -82,12 +87,17 @@ TABLE = [
     ("running_dead", Action.CRASH, situation(RunState.RUNNING, GONE)),
     ("running_dead", Action.CRASH, situation(RunState.RUNNING, GONE, EXPIRED)),
     ("running_dead", Action.CRASH, situation(RunState.RUNNING, GONE_BUT_CHILD, EXPIRED)),
-    ("pending_recent", Action.LEAVE, situation(RunState.PENDING, GONE, age=LIMITS.pending - 1)),
+    ("pending_died", Action.CRASH, situation(RunState.PENDING, GONE, age=LIMITS.died)),
+    ("pending_died", Action.CRASH, situation(RunState.PENDING, GONE, EXPIRED, age=LIMITS.died)),
+    ("pending_recent", Action.LEAVE, situation(RunState.PENDING, GONE, age=LIMITS.died - 1)),
+    ("pending_recent", Action.LEAVE, situation(RunState.PENDING, GONE, LIVE, age=LIMITS.pending - 1)),
+    ("pending_recent", Action.LEAVE, situation(RunState.PENDING, UNKNOWN, age=LIMITS.pending - 1)),
+    ("pending_recent", Action.LEAVE, never_started(age=LIMITS.pending - 1)),
     ("pending_alive", Action.LEAVE, situation(RunState.PENDING, ALIVE)),
     ("pending_alive", Action.LEAVE, situation(RunState.PENDING, GONE, LIVE)),
     ("pending_unsure", Action.LEAVE, situation(RunState.PENDING, WAITING, age=LIMITS.waiting - 1)),
     ("pending_unsure", Action.LEAVE, situation(RunState.PENDING, UNKNOWN, age=LIMITS.waiting - 1)),
-    ("pending_lost", Action.CRASH, situation(RunState.PENDING, GONE, age=LIMITS.pending)),
+    ("pending_lost", Action.CRASH, never_started(age=LIMITS.pending)),
     ("pending_lost", Action.CRASH, situation(RunState.PENDING, WAITING, age=LIMITS.waiting)),
     ("pending_lost", Action.CRASH, situation(RunState.PENDING, UNKNOWN, age=LIMITS.waiting)),
     ("cancelling_recent", Action.LEAVE, situation(RunState.CANCELLING, ALIVE, age=LIMITS.cancelling - 1)),
@@ -139,6 +149,13 @@ def test_a_running_run_is_crashed_only_when_it_is_seen_that_nothing_executes_it(
     crashed = [case for case in EVERYTHING if decide(case).rule == "running_dead"]
     assert {case.infrastructure.life for case in crashed} == {Life.GONE}
     assert all(case.live_lease is None for case in crashed)
+
+
+def test_a_pending_run_is_given_up_early_only_when_it_is_seen_that_its_process_is_gone() -> None:
+    early = [case for case in EVERYTHING if decide(case).action is Action.CRASH and case.age_seconds < LIMITS.pending]
+    pending = [case for case in early if case.run.state is RunState.PENDING]
+    assert {(case.infrastructure.life, case.live_lease) for case in pending} == {(Life.GONE, None)}
+    assert min(case.age_seconds for case in pending) >= LIMITS.died
 
 
 def test_nothing_is_ended_but_what_exists_and_belongs_to_a_run_that_is_over() -> None:
