@@ -6,13 +6,16 @@ command must be about the same project. A command's results are read from its ta
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from slackwater.testing.warehouse_path import DBT_SECONDS
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, DbtCommand, NodeResult, read_run_results
 
 DONE = "slackwater: done"
@@ -21,14 +24,17 @@ DONE = "slackwater: done"
 class DbtSession:
     """A dbt that stays, in an environment and with a target folder.
 
-    Attributes:
+    Args:
+        env: Variables of every command, beside those of this process.
         target_dir: The target folder every command has to name.
+        limit_seconds: A command that takes longer is aborted and said to hang.
     """
 
-    def __init__(self, *, env: Mapping[str, str], target_dir: Path) -> None:
+    def __init__(self, *, env: Mapping[str, str], target_dir: Path, limit_seconds: float = DBT_SECONDS) -> None:
         self.target_dir = target_dir
+        self._limit_seconds = limit_seconds
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-X", "faulthandler", "-m", __name__],
             env={**os.environ, **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -45,12 +51,15 @@ class DbtSession:
         self._process.stdin.write(json.dumps([command.arguments, dict(command.environment)]) + "\n")
         self._process.stdin.flush()
         said: list[str] = []
+        abort = threading.Timer(self._limit_seconds, self._process.send_signal, [signal.SIGABRT])
+        abort.start()  # an aborted dbt says where each of its threads is
         for line in self._process.stdout:
             if line.startswith(DONE):
                 break
             said.append(line)
+        abort.cancel()
         if not results.exists():
-            raise AssertionError(f"dbt stopped early:\n{''.join(said)[-3000:]}")
+            raise AssertionError(f"dbt stopped early or hung:\n{''.join(said)[-9000:]}")
         return read_run_results(results)
 
     def __enter__(self) -> Self:
@@ -81,7 +90,9 @@ def serve() -> None:
             flags = [each for each in arguments[1:] if each != "--full-refresh"]
             parsed = dbtRunner().invoke(["parse", *flags]).result
             manifest = parsed if isinstance(parsed, Manifest) else None
-        dbtRunner(manifest=manifest).invoke(arguments)
+        done = dbtRunner(manifest=manifest).invoke(arguments)
+        if done.exception is not None:
+            print(done.exception)
         print(DONE, flush=True)
 
 
