@@ -4,7 +4,7 @@ Every run imports the same libraries, for 4 to 7 CPU-seconds. A fork finds them 
 own code (`flows`, `tasks`, `slackwater`) is not imported ahead, so the next run uses an edited file.
 
 The standard library's fork server does the work, and starts again when it died. From outside a run looks as if
-`python -m prefect.engine` had been started, but for its command line, which is the server's.
+`python -m prefect.engine` had been started, but for its command line, which is the server's. Linux only.
 """
 
 import atexit
@@ -93,12 +93,10 @@ def _show_run(run_id: str) -> None:
     """Write the run's id into the variables that `/proc/PID/environ` shows, where the server kept a place for it.
 
     They stay where the kernel put them when the server started (fields 50 and 51 of `/proc/PID/stat`, proc(5));
-    `os.environ` writes elsewhere. Without /proc nobody looks there.
+    `os.environ` writes elsewhere.
     """
-    stat = Path("/proc/self/stat")
-    if not stat.exists():
-        return
-    begin, end = (int(field) for field in stat.read_text().rpartition(")")[2].split()[47:49])
+    stat = Path("/proc/self/stat").read_text()
+    begin, end = (int(field) for field in stat.rpartition(")")[2].split()[47:49])
     place = ctypes.string_at(begin, end - begin).index(f"{_PLACE}={_NOBODY}".encode())
     shown = f"{_RUN_ID}={run_id}".encode()
     ctypes.memmove(begin + place, shown, len(shown))

@@ -7,6 +7,7 @@ of 96 MB while idle. This is the same worker without that, and it forks its runs
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from flow_forks import ENGINE, new_run, start_server
 from prefect.runner import _starter_engine
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessWorker
+
+CAN_FORK = sys.platform == "linux"  # on macOS a process may not go on after a fork without starting a program
 
 _run_command = _starter_engine.run_process
 
@@ -41,7 +44,7 @@ async def run_flow(
 
     Prefect's starter calls this in place of its own function of the same parameters, and says that it may be replaced.
     """
-    if command[-2:] != ["-m", ENGINE] or not stream_output:
+    if not (CAN_FORK and stream_output and command == [sys.executable, "-m", ENGINE]):
         return await _run_command(
             command,
             stream_output=stream_output,
@@ -66,7 +69,8 @@ async def run_flow(
 async def serve(*, pool: str, name: str, limit: int) -> None:
     """Poll the pool until SIGTERM or SIGINT, which lets runs go on and ends the polling; a second one kills."""
     setup_signal_handlers_worker(os.getpid(), f"worker {name}", print)
-    start_server({"PREFECT__WORKER_NAME": name})
+    if CAN_FORK:
+        start_server({"PREFECT__WORKER_NAME": name})
     _starter_engine.run_process = run_flow
     worker = EmbeddedWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
     try:
