@@ -25,7 +25,6 @@ ENGINE = "prefect.engine"
 LIBRARIES = (
     "prefect.flow_engine",
     "prefect.artifacts",
-    "prefect.workers.process",
     "prefect.deployments.steps.pull",
     "prefect.concurrency.sync",
     "prefect_dbt",
