@@ -1,6 +1,7 @@
 """Resident memory and CPU time of a running stack, per service; flow runs and other children count for their service.
 
-PSS, not RSS: Python and PostgreSQL processes share many pages, and RSS counts a shared page once per process.
+PSS, not RSS: Python and PostgreSQL processes share many pages, and RSS counts a shared page once per process. Spark's
+jobs, which come and go, are counted apart.
 `python tests/bench/memory.py --home DIR` follows a stack until it stops or Ctrl-C, and prints the peaks.
 """
 
@@ -23,6 +24,7 @@ from slackwater.stack.supervisor import Supervisor, socket_path
 
 SAMPLE_SECONDS = 1.0
 SUPERVISOR = "supervisor"
+SPARK = "spark"
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Peaks:
 
     Attributes:
         services: Greatest PSS per service in bytes; the peaks need not be of one moment.
-        total_bytes: Greatest sum of one moment.
+        total_bytes: Greatest sum of one moment, Spark's jobs left out.
         at_peak: PSS per service at that moment.
         rss_bytes: Greatest sum of RSS of one moment, which counts shared pages again and again.
         cpu_seconds: CPU time per service from its start to the last sample, ended children included.
@@ -67,6 +69,7 @@ def service_processes(home: Path) -> dict[str, list[psutil.Process]]:
             try:
                 process = psutil.Process(state.pid)
                 found[name] = [process, *process.children(recursive=True)]
+                found.setdefault(SPARK, []).extend(_spark_jobs(found[name]))
                 parents += process.parents()[:1]
             except psutil.Error:
                 continue
@@ -74,6 +77,17 @@ def service_processes(home: Path) -> dict[str, list[psutil.Process]]:
     if supervisors:
         found[SUPERVISOR] = supervisors[:1]
     return found
+
+
+def _spark_jobs(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Take the jobs of Spark and their JVMs out of the processes of a service, and return them."""
+    jobs: list[psutil.Process] = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if any(word.startswith("spark.jobs.") for word in process.cmdline()):
+                jobs += [process, *process.children(recursive=True)]
+    processes[:] = [process for process in processes if process not in jobs]
+    return jobs
 
 
 def sample(home: Path, peaks: Peaks) -> None:
@@ -98,8 +112,9 @@ def sample(home: Path, peaks: Peaks) -> None:
     peaks.samples += 1
     peaks.cpu_seconds = {name: max(seconds, peaks.cpu_seconds.get(name, 0.0)) for name, seconds in cpu.items()}
     peaks.rss_bytes = max(peaks.rss_bytes, rss)
-    if sum(pss.values()) > peaks.total_bytes:
-        peaks.total_bytes, peaks.at_peak = sum(pss.values()), pss
+    total = sum(used for name, used in pss.items() if name != SPARK)
+    if total > peaks.total_bytes:
+        peaks.total_bytes, peaks.at_peak = total, pss
 
 
 class MemoryWatch:
