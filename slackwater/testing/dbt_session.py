@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slackwater.testing.warehouse_path import DBT_SECONDS
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, DbtCommand, NodeResult, read_run_results
 
 DONE = "slackwater: done"
+DBT_SECONDS = 300.0
 
 
 class DbtSession:

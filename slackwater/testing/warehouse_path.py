@@ -26,6 +26,7 @@ from slackwater.lake.event_days import rows_per_object_day
 from slackwater.ledger.model import BatchLease, BatchObject, SeenObject, WorkLease, object_id
 from slackwater.ledger.store import Ledger
 from slackwater.naming import MART_SET
+from slackwater.testing.dbt_session import DBT_SECONDS
 from slackwater.warehouse.dbt_cli import RUN_RESULTS, DbtCommand, NodeResult, read_run_results
 from slackwater.warehouse.load import LoadResult, load_batch
 from slackwater.warehouse.refresh import Refresh, start_refresh
@@ -34,7 +35,6 @@ Value = str | int | bool | Decimal | datetime | None
 Change = Mapping[str, Value]
 
 ACTOR = "test"
-DBT_SECONDS = 300.0
 DEFAULT_TIME = datetime.fromisoformat("2010-12-01 08:00:00")
 
 
