@@ -85,7 +85,7 @@ def _execute(engine: str, environment: dict[str, str], folder: str) -> None:
     try:
         runpy.run_module(engine, run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()  # noqa: SLF001 - multiprocessing leaves it out before Python 3.14
+        atexit._run_exitfuncs()  # noqa: SLF001 - a fork leaves it out before Python 3.13
 
 
 def _show_run(run_id: str) -> None:

@@ -1,7 +1,7 @@
 """Resident memory and CPU time of a running stack, per service; flow runs and other children count for their service.
 
-PSS, not RSS: Python and PostgreSQL processes share many pages, and RSS counts a shared page once per process. Spark's
-jobs, which come and go, are counted apart.
+PSS, not RSS: Python and PostgreSQL processes share many pages, and RSS counts a shared page once per process. The
+memory of Spark's jobs, which come and go, is told apart; their CPU time is that of the service that started them.
 `python tests/bench/memory.py --home DIR` follows a stack until it stops or Ctrl-C, and prints the peaks.
 """
 
@@ -35,7 +35,7 @@ class Peaks:
         services: Greatest PSS per service in bytes; the peaks need not be of one moment.
         total_bytes: Greatest sum of one moment, Spark's jobs left out.
         at_peak: PSS per service at that moment.
-        rss_bytes: Greatest sum of RSS of one moment, which counts shared pages again and again.
+        rss_bytes: The same of RSS, which counts shared pages again and again.
         cpu_seconds: CPU time per service from its start to the last sample, ended children included.
         samples: Looks taken.
     """
@@ -69,7 +69,6 @@ def service_processes(home: Path) -> dict[str, list[psutil.Process]]:
             try:
                 process = psutil.Process(state.pid)
                 found[name] = [process, *process.children(recursive=True)]
-                found.setdefault(SPARK, []).extend(_spark_jobs(found[name]))
                 parents += process.parents()[:1]
             except psutil.Error:
                 continue
@@ -79,35 +78,34 @@ def service_processes(home: Path) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def _spark_jobs(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Take the jobs of Spark and their JVMs out of the processes of a service, and return them."""
-    jobs: list[psutil.Process] = []
+def _spark_jobs(processes: list[psutil.Process]) -> set[psutil.Process]:
+    """Return the jobs of Spark and their JVMs among the processes of a service."""
+    jobs: set[psutil.Process] = set()
     for process in processes:
         with contextlib.suppress(psutil.Error):
             if any(word.startswith("spark.jobs.") for word in process.cmdline()):
-                jobs += [process, *process.children(recursive=True)]
-    processes[:] = [process for process in processes if process not in jobs]
+                jobs |= {process, *process.children(recursive=True)}
     return jobs
 
 
 def sample(home: Path, peaks: Peaks) -> None:
     """Take one look and keep what is greater than before."""
-    pss: dict[str, int] = {}
+    pss: dict[str, int] = defaultdict(int)
     cpu: dict[str, float] = defaultdict(float)
     rss = 0
     for name, processes in service_processes(home).items():
-        used = 0
+        jobs = _spark_jobs(processes)
         for process in processes:
             try:
                 memory = process.memory_full_info()
                 times = process.cpu_times()
             except psutil.Error:
                 continue
-            used += memory.pss
-            rss += memory.rss
+            pss[SPARK if process in jobs else name] += memory.pss
+            rss += 0 if process in jobs else memory.rss
             # An ended child is in its parent's children times, a living one is asked itself: nothing counts twice.
             cpu[name] += times.user + times.system + times.children_user + times.children_system
-        pss[name] = used
+    for name, used in pss.items():
         peaks.services[name] = max(peaks.services.get(name, 0), used)
     peaks.samples += 1
     peaks.cpu_seconds = {name: max(seconds, peaks.cpu_seconds.get(name, 0.0)) for name, seconds in cpu.items()}
