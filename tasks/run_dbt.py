@@ -31,6 +31,7 @@ from slackwater.warehouse.dbt_cli import (
 from slackwater.warehouse.refresh import frozen_values, read_refresh
 from tasks.batch_claims import current_actor
 from tasks.connections import open_ledger, open_warehouse
+from tasks.shared_context import shared_context
 
 DONE_WELL = {NodeOutcome.PASSED, NodeOutcome.WARNED}
 
@@ -91,7 +92,7 @@ def _run_as_tasks(refresh_id: str, command: DbtCommand) -> list[str]:
     project = ProjectSettings().dbt_dir
     settings = PrefectDbtSettings(project_dir=project, profiles_dir=project, target_path=_target_dir())
     runner = PrefectDbtRunner(settings=settings, raise_on_failure=False, disable_assets=True)
-    with _environment_of(command):
+    with _environment_of(command), shared_context():
         done = runner.invoke(list(command.arguments))
     return _kept(refresh_id, command.arguments[0], done.exception)
 

@@ -150,10 +150,10 @@ def ensure_warehouse(warehouse: Warehouse, *, lake: LakeSettings, s3: S3Settings
     warehouse.execute_many([f"create schema if not exists {quote_identifier(schema)}" for schema in SCHEMAS])
     warehouse.execute_many([snowflake_raw_ddl(entity) for entity in all_entities()])
     warehouse.execute_many([*OPS_TABLES, *PUBLICATION_TABLES])
-    for table, columns in OPS_COLUMNS_ADDED.items():
-        _ensure_columns(warehouse, SCHEMA_OPS, table, columns)
-    for mart in load_marts():
-        _ensure_mart(warehouse, mart)
+    marts = load_marts()
+    warehouse.execute_many([mart_ddl(mart) for mart in marts])
+    wanted = [(SCHEMA_OPS, table, columns) for table, columns in OPS_COLUMNS_ADDED.items()]
+    _ensure_columns(warehouse, [*wanted, *((SCHEMA_MARTS, mart.name, mart.columns) for mart in marts)])
     for entity in ENTITIES:
         warehouse.execute(_missing_row("OPS.LOAD_LOCK", "entity", "next_load_seq", 1), (entity,))
     warehouse.execute(_missing_row("OPS.MART_LOCK", "mart_set", "lock_seq", 0), (MART_SET,))
@@ -196,23 +196,27 @@ def mart_ddl(mart: Mart) -> str:
     return f"create table if not exists {mart.published_table} (\n" + ",\n".join(lines) + "\n)"
 
 
-def _ensure_mart(warehouse: Warehouse, mart: Mart) -> None:
-    """Create a published mart, or add the columns its contract gained (null until the next publication)."""
-    warehouse.execute(mart_ddl(mart))
-    _ensure_columns(warehouse, SCHEMA_MARTS, mart.name, mart.columns)
+def _ensure_columns(warehouse: Warehouse, wanted: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]) -> None:
+    """Add the columns that tables lack, null in their rows; an older version of this project may have made them.
 
-
-def _ensure_columns(warehouse: Warehouse, schema: str, table: str, columns: Sequence[tuple[str, str]]) -> None:
-    """Add the columns a table lacks, null in its rows; an older version of this project may have made it."""
+    Args:
+        warehouse: Where the tables are.
+        wanted: Schema, table, and its columns with their types.
+    """
     rows = warehouse.query(
-        "select column_name from information_schema.columns where table_schema = ? and table_name = ?",
-        (schema, table.upper()),
+        "select table_schema, table_name, column_name from information_schema.columns where table_schema in (?, ?)",
+        (SCHEMA_OPS, SCHEMA_MARTS),
     )
-    present = {str(name).lower() for (name,) in rows}
-    for name, data_type in columns:
-        if name.lower() not in present:
-            target = quote_identifier(f"{schema}.{table}")
-            warehouse.execute(f"alter table {target} add column {quote_identifier(name)} {data_type}")
+    present = {tuple(str(name).upper() for name in row) for row in rows}
+    for schema, table, columns in wanted:
+        target = quote_identifier(f"{schema}.{table}")
+        warehouse.execute_many(
+            [
+                f"alter table {target} add column {quote_identifier(name)} {data_type}"
+                for name, data_type in columns
+                if (schema, table.upper(), name.upper()) not in present
+            ]
+        )
 
 
 def _ensure_database(warehouse: Warehouse) -> None:
