@@ -89,6 +89,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now out of every later look for garbage: there is a good deal of both."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Collect those sockets while their warning is still ignored, so that no later test meets it."""
     if item.get_closest_marker("spark") is not None:

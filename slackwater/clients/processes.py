@@ -158,9 +158,12 @@ def _run_process(proc: Path, pid: int, command: Sequence[str]) -> RunProcess | N
         PermissionError: Its environment belongs to another account.
     """
     try:
-        variables = (proc / str(pid) / "environ").read_bytes().split(b"\0")
+        environment = (proc / str(pid) / "environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    if _RUN_ID not in environment:
+        return None
+    variables = environment.split(b"\0")
     run_id = _value(variables, _RUN_ID)
     if run_id is None:
         return None
@@ -188,13 +191,12 @@ def _arguments(proc: Path, pid: int) -> list[str]:
 
 def _started_worker(command: Sequence[str]) -> str | None:
     """Return the name given to a worker; None for other processes and for workers without a name."""
-    words = list(command)
-    is_embedded = any(Path(word).name == WORKER_SCRIPT for word in words)
-    if not is_embedded and not {"worker", "start"} <= set(words):
+    is_embedded = any(word.rpartition("/")[2] == WORKER_SCRIPT for word in command)
+    if not is_embedded and not {"worker", "start"} <= set(command):
         return None
-    for position, word in enumerate(words):
-        if word in ("--name", "-n") and position + 1 < len(words):
-            return words[position + 1]
+    for position, word in enumerate(command):
+        if word in ("--name", "-n") and position + 1 < len(command):
+            return command[position + 1]
         if word.startswith("--name="):
             return word.removeprefix("--name=")
     return None

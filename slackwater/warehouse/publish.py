@@ -111,12 +111,6 @@ def write_publication(warehouse: Warehouse, refresh: Refresh, *, marts: Sequence
         written = tuple(
             _publish_mart(warehouse, mart, publication_id, refresh, is_whole=mart.name in whole) for mart in marts
         )
-        for one in written:
-            warehouse.execute(
-                "insert into MARTS.PUBLICATION_MART (publication_id, mart, rows_deleted, rows_inserted)"
-                " select ?, ?, ?, ?",
-                (publication_id, one.mart, one.rows_deleted, one.rows_inserted),
-            )
         _record(warehouse, refresh, publication_id, written)
     return Publication(publication_id, refresh.refresh_id, written, was_already_published=False)
 
@@ -184,6 +178,12 @@ def _replace_changed_rows(warehouse: Warehouse, mart: Mart, publication_id: str,
 
 
 def _record(warehouse: Warehouse, refresh: Refresh, publication_id: str, written: Sequence[PublishedMart]) -> None:
+    if written:
+        warehouse.execute(
+            "insert into MARTS.PUBLICATION_MART (publication_id, mart, rows_deleted, rows_inserted) "
+            + " union all ".join(["select ?, ?, ?, ?"] * len(written)),
+            [value for one in written for value in (publication_id, one.mart, one.rows_deleted, one.rows_inserted)],
+        )
     warehouse.execute(
         "insert into MARTS.PUBLICATION (publication_id, publication_seq, refresh_id, mart_set, as_of, rows_deleted,"
         " rows_inserted, published_at) select ?, shown.publication_seq + 1, started.refresh_id, started.mart_set,"

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sample_year import planned_year
 
 from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.postgres import connect
@@ -16,7 +17,7 @@ from slackwater.entities.casting import cast_landing_table
 from slackwater.entities.model import load_entity
 from slackwater.naming import ENTITIES
 from slackwater.replay.files import FileForm
-from slackwater.replay.run import PlannedYear, plan_sample, replay
+from slackwater.replay.run import PlannedYear, replay
 from slackwater.replay.source_schema import PUBLICATION
 from slackwater.replay.targets import Landing
 from slackwater.testing.pgoutput import DecodedChange, decode
@@ -37,7 +38,7 @@ class Folder:
 
 @pytest.fixture(scope="module")
 def year() -> PlannedYear:
-    return plan_sample()
+    return planned_year()
 
 
 def read(key: str, data: bytes) -> pa.Table:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg.rows import dict_row
 from pydantic import SecretStr
+from sample_year import planned_year
 
 from slackwater.clients.postgres import connect
 from slackwater.errors import ConfigurationError, StoreUnavailable
@@ -22,7 +23,7 @@ from slackwater.replay.changes import YearPlan
 from slackwater.replay.files import SliceBy
 from slackwater.replay.mapping import plan_year
 from slackwater.replay.progress import lock_replay
-from slackwater.replay.run import plan_sample, replay
+from slackwater.replay.run import replay
 from slackwater.replay.sample import read_sample
 from slackwater.replay.source_schema import ensure_shop
 from slackwater.replay.targets import FeedTarget, Landing, SliceDone
@@ -138,7 +139,7 @@ def assert_shop_is(dsn: SecretStr, plan: YearPlan, until: str) -> None:
 
 def test_december_leaves_the_rows_and_the_history_that_its_changes_say(dsn: SecretStr) -> None:
     store = Store()
-    year = plan_sample()
+    year = planned_year()
     report = replay(dsn, Landing(store, "landing"), feed=None, year=year)
     plan = year.plan
     until = datetime.fromisoformat("2011-01-01")

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
+
+from sample_year import planned_year
 
 from slackwater.clients.clickhouse import SpeedStore
 from slackwater.clients.postgres import connect
@@ -15,7 +16,7 @@ from slackwater.commands.waiting import Progress, wait_until_quiet
 from slackwater.ledger.store import Ledger
 from slackwater.replay.files import SliceBy
 from slackwater.replay.report import ReplayReport
-from slackwater.replay.run import PlannedYear, plan_sample, replay
+from slackwater.replay.run import replay
 from slackwater.replay.targets import Landing
 from slackwater.stack.profile import Profile
 from slackwater.stack.systems import Systems
@@ -27,12 +28,6 @@ Row = tuple[object, ...]
 
 FOREIGN_LSN = 10**15
 """Above every LSN a replay of the year gives out, so a foreign change is the newest of its key."""
-
-
-@cache
-def planned_year() -> PlannedYear:
-    """Plan the committed sample once per test process: 7 CPU-seconds."""
-    return plan_sample()
 
 
 @dataclass(frozen=True)

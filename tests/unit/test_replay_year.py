@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from sample_year import planned_year
 
 from slackwater.naming import ENTITIES
 from slackwater.replay.catalogue import load_categories
@@ -29,8 +30,8 @@ def lines() -> InvoiceLines:
 
 
 @pytest.fixture(scope="module")
-def plan(lines: InvoiceLines) -> YearPlan:
-    return plan_year(lines)
+def plan() -> YearPlan:
+    return planned_year().plan
 
 
 @pytest.fixture(scope="module")
