@@ -2,7 +2,7 @@
 
 prefect-dbt serializes the context once and builds it anew for the task of every node. Serialized settings are read
 again from every source of every group of settings, and a serialized result store imports every integration that is
-installed, to find the class of its block: 5 CPU-seconds of a refresh. The objects themselves serve as well.
+installed, to find the class of its block. The objects themselves serve as well, for a third less CPU.
 """
 
 from collections.abc import Iterator
