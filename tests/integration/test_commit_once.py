@@ -258,14 +258,13 @@ def test_a_batch_two_processes_load_at_once_is_in_the_warehouse_once(sandbox):
         ]
 
 
-def started(sandbox, ledger, warehouse, number):
+def started(sandbox, bench, warehouse, number):
     """Start a refresh of one batch that only the ledger knows, and let another process take it over."""
-    bench = Bench(ledger, Lake(sandbox.lake, sandbox.s3), ObjectStore(sandbox.s3), sandbox.landing)
     file = LandingFile(first=3 * number)
     bench.load(bench.seal("orders", bench.record(file.key(), f"e{number}", 1)), load_seq=number + 1)
     stale, live = two_leases(sandbox, lambda by, actor: by.claim_work(MART_SET, actor=actor))
-    frozen = ledger.start_refresh(live, bounds={"orders": number + 1}, as_of=None)
-    ledger.mark_tested(live, frozen.refresh_id)
+    frozen = bench.ledger.start_refresh(live, bounds={"orders": number + 1}, as_of=None)
+    bench.ledger.mark_tested(live, frozen.refresh_id)
     warehouse.execute(
         "insert into OPS.REFRESH (refresh_id, refresh_seq, mart_set, started_at) select ?, ?, ?, sysdate()",
         (frozen.refresh_id, number + 1, MART_SET),
@@ -277,12 +276,13 @@ def started(sandbox, ledger, warehouse, number):
 
 def test_a_refresh_two_processes_publish_at_once_is_one_publication(sandbox):
     with Warehouse(sandbox.warehouse) as warehouse, Ledger(sandbox.ledger.dsn) as ledger:
+        bench = Bench(ledger, Lake(sandbox.lake, sandbox.s3), ObjectStore(sandbox.s3), sandbox.landing)
         warehouse.execute("create table CANDIDATE.SALES (day date, amount number(18,2))")
         warehouse.execute("create table MARTS.SALES (day date, amount number(18,2), publication_id varchar not null)")
         warehouse.execute("insert into CANDIDATE.SALES select '2010-12-01', '0'")
         with two_processes(publishing, sandbox, with_warehouse=True) as ask:
             for number in range(ROUNDS):
-                questions = started(sandbox, ledger, warehouse, number)
+                questions = started(sandbox, bench, warehouse, number)
                 answers = ask(questions)
                 refresh, live = questions[1]
                 assert answers[0] in ("LeaseLost", "CommitConflict")
@@ -297,3 +297,4 @@ def test_a_refresh_two_processes_publish_at_once_is_one_publication(sandbox):
             " from MARTS.PUBLICATION"
         ) == [(ROUNDS, ROUNDS, ROUNDS, ROUNDS)]
         assert transitions_to(ledger, RefreshState.PUBLISHED) == ROUNDS
+        bench.lake.close()
