@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of every later look for garbage: there is a good deal of both."""
+    """Leave what is imported by now out of later looks for garbage: every test that uses Spark ends with one."""
     gc.collect()
     gc.freeze()
 

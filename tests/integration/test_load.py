@@ -120,6 +120,16 @@ def test_a_history_made_by_an_older_version_gains_the_column_and_keeps_its_rows(
     assert rows == [(1, True), (2, False)]
 
 
+def test_a_mart_made_before_its_contract_gained_columns_gains_them(path, sandbox):
+    path.warehouse.execute("alter table MARTS.INVENTORY drop column stock_outs")
+    path.warehouse.execute("alter table MARTS.ORDER_FULFILMENT drop column delivery_rate")
+
+    ensure_warehouse(path.warehouse, lake=sandbox.lake, s3=sandbox.s3)
+
+    assert path.warehouse.query("select stock_outs from MARTS.INVENTORY") == []
+    assert path.warehouse.query("select delivery_rate from MARTS.ORDER_FULFILMENT") == []
+
+
 def test_loads_of_an_entity_are_numbered_without_gaps(path):
     first, second = path.load("orders", ORDER), path.load("orders", {**ORDER, "id": 2})
     other = path.load("users", {"id": 1, "created_at": datetime.fromisoformat("2010-12-01 00:00:00")})
