@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from fault_stack import added_environment, fault_settings, wake_everything
 from xdist.scheduler import LoadScopeScheduling
 
+from slackwater.clients.snowflake import Warehouse
 from slackwater.settings import (
     ClickHouseSettings,
     LakeSettings,
@@ -36,6 +38,7 @@ from slackwater.stack.ports import find_free_port_base
 from slackwater.stack.profile import Profile
 from slackwater.stack.programs import STORES
 from slackwater.stack.systems import Systems
+from slackwater.warehouse.ddl import stage_ddl
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,6 +48,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 STARTED_STACKS: list[Path] = []
 """Homes of the stacks this process started and has not stopped yet."""
+
+WAREHOUSE_TEMPLATES: dict[Path, WarehouseSettings] = {}
+"""By home of a stack the database, made by the stack's own bootstrap, that the warehouses of its sandboxes are cloned from."""
 
 PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
 """Py4J leaves the sockets to its JVM to the garbage collector."""
@@ -169,10 +175,24 @@ class Sandbox:
 
     @cached_property
     def warehouse(self) -> WarehouseSettings:
-        """Warehouse of this sandbox: own database with all schemas and the stage."""
-        lake = self.lake
-        bootstrap.ensure_warehouse_schemas(self.systems.warehouse, lake=lake, s3=self.s3)
-        return self.systems.warehouse
+        """Warehouse of this sandbox: own database with all schemas, and the stage over its own lake."""
+        settings, lake = self.systems.warehouse, self.systems.lake
+        if self.profile.home not in WAREHOUSE_TEMPLATES:
+            made = settings.model_copy(update={"database": f"TEMPLATE_{secrets.token_hex(4).upper()}"})
+            bootstrap.ensure_warehouse_schemas(made, lake=lake, s3=self.s3)
+            WAREHOUSE_TEMPLATES[self.profile.home] = made
+        template = WAREHOUSE_TEMPLATES[self.profile.home]
+        with Warehouse(template) as connection:
+            connection.execute(f"create database {settings.database} clone {template.database}")
+        with Warehouse(settings) as connection:
+            connection.execute(stage_ddl(settings, lake=lake, s3=self.s3))
+        return settings
+
+    def drop_warehouse(self) -> None:
+        """Drop the warehouse if it was made: the emulator asks every database's catalog about every table."""
+        if "warehouse" in self.__dict__:
+            with Warehouse(WAREHOUSE_TEMPLATES[self.profile.home]) as connection:
+                connection.execute(f"drop database {self.warehouse.database}")
 
     @cached_property
     def clickhouse(self) -> ClickHouseSettings:
@@ -229,8 +249,11 @@ def _stop_spark() -> None:
         pyspark.SparkContext._active_spark_context.stop()
 
 
-def _new_sandbox(services: Profile) -> Sandbox:
-    return Sandbox(services, f"sbx_{secrets.token_hex(4)}")
+@contextmanager
+def _new_sandbox(services: Profile) -> Iterator[Sandbox]:
+    sandbox = Sandbox(services, f"sbx_{secrets.token_hex(4)}")
+    yield sandbox
+    sandbox.drop_warehouse()
 
 
 @pytest.fixture(scope="session")
@@ -251,12 +274,14 @@ def live_stack() -> Iterator[Profile]:
 
 
 @pytest.fixture
-def sandbox(services: Profile) -> Sandbox:
+def sandbox(services: Profile) -> Iterator[Sandbox]:
     """A sandbox of its own for one test."""
-    return _new_sandbox(services)
+    with _new_sandbox(services) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def module_sandbox(services: Profile) -> Sandbox:
+def module_sandbox(services: Profile) -> Iterator[Sandbox]:
     """A sandbox shared by the tests of one module."""
-    return _new_sandbox(services)
+    with _new_sandbox(services) as made:
+        yield made

@@ -99,6 +99,8 @@ class EmulatedCursor(FakeSnowflakeCursor):
             self._control(statement)
         elif isinstance(statement, exp.Drop) and str(statement.args.get("kind")).upper() == "DATABASE":
             self._run(databases.drop_database(session, statement), None)
+        elif isinstance(statement, exp.Create) and statement.kind == "DATABASE" and statement.args.get("clone"):
+            self._run(databases.clone_database(session, statement), None)
         elif administrative is not None:
             self._run(statement, None)
         else:

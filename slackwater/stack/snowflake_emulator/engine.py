@@ -1,7 +1,6 @@
 """The DuckDB side of the emulator: one engine with limits, its databases reopened, S3 registered."""
 
 import logging
-import re
 import threading
 from typing import Any
 
@@ -170,7 +169,7 @@ def _open_duckdb(options: EmulatorOptions) -> duckdb.DuckDBPyConnection:
     )
     connection.execute(f"ATTACH '{options.account_file}' AS {GLOBAL_DATABASE_NAME}")
     for script in (_patched_info_schema(), show.fs_global_creation_sql()):
-        connection.execute(re.sub("(?i)create view if not exists", "CREATE OR REPLACE VIEW", script))
+        connection.execute(databases.replacing_views(script))
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     return connection
 

@@ -151,16 +151,6 @@ def test_bound_parameters_and_arrow_results(connection: Any) -> None:
     ]
 
 
-def test_drop_database_removes_it_for_good(emulator: Emulator) -> None:
-    with closing(emulator.connect(database="SHORT_LIVED")) as session:
-        make_table(session, "t", "id number", "(1)")
-    with closing(emulator.connect()) as session:
-        rows(session, "drop database if exists short_lived")
-        rows(session, "drop database if exists short_lived")
-        assert refusal(session, "select * from short_lived.raw.t")
-    assert not (emulator.data / "databases" / "SHORT_LIVED.db").exists()
-
-
 def test_columns_of_an_answer_have_the_types_they_have_in_snowflake(connection: Any) -> None:
     cursor = connection.cursor().execute(
         "select 1::number(18, 2) as amount, 1 as n, 'x' as s, true as b, 1.5::float as f, current_date as d,"
