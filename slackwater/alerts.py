@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from slackwater.settings import AlertSettings, ProjectSettings
+from slackwater.yaml_text import load_yaml
 
 TEXT = "TEXT"
 """Stands in the payload for the alert's own text."""
@@ -61,7 +61,7 @@ class AppliedAlert:
 def load_alerts(project_dir: Path | None = None) -> AlertFile:
     """Read the declared alerts of the checkout or image."""
     path = (project_dir or ProjectSettings().root) / "deployments" / "alerts.yml"
-    return AlertFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return AlertFile.model_validate(load_yaml(path.read_text(encoding="utf-8")))
 
 
 def apply_alerts(store: AutomationStore, alerts: AlertFile, settings: AlertSettings) -> tuple[AppliedAlert, ...]:

@@ -50,7 +50,7 @@ STARTED_STACKS: list[Path] = []
 """Homes of the stacks this process started and has not stopped yet."""
 
 WAREHOUSE_TEMPLATES: dict[Path, WarehouseSettings] = {}
-"""By home of a stack the database, made by the stack's own bootstrap, that the warehouses of its sandboxes are cloned from."""
+"""By home of a stack: the database that its sandboxes' warehouses are cloned from, made by the stack's bootstrap."""
 
 PY4J_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
 """Py4J leaves the sockets to its JVM to the garbage collector."""

@@ -158,9 +158,12 @@ def _run_process(proc: Path, pid: int, command: Sequence[str]) -> RunProcess | N
         PermissionError: Its environment belongs to another account.
     """
     try:
-        variables = (proc / str(pid) / "environ").read_bytes().split(b"\0")
+        environment = (proc / str(pid) / "environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    if _RUN_ID not in environment:  # most processes; to look at their variables one by one takes far longer
+        return None
+    variables = environment.split(b"\0")
     run_id = _value(variables, _RUN_ID)
     if run_id is None:
         return None

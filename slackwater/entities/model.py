@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from slackwater.entities.history import impossible_history
 from slackwater.errors import ConfigurationError
 from slackwater.naming import ENTITIES
+from slackwater.yaml_text import load_yaml
 
 
 class ColumnType(StrEnum):
@@ -248,7 +249,7 @@ def parse_entity(text: str, *, file: str) -> Entity:
         ConfigurationError: It declares what cannot be; the message says what to declare instead.
     """
     try:
-        return Entity.model_validate(yaml.safe_load(text))
+        return Entity.model_validate(load_yaml(text))
     except (ValidationError, yaml.YAMLError) as exc:
         lines = "; ".join(_told_errors(exc)) if isinstance(exc, ValidationError) else str(exc)
         raise ConfigurationError(

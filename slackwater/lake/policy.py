@@ -8,11 +8,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slackwater.errors import ConfigurationError
 from slackwater.naming import ENTITIES, changelog_table, state_table
+from slackwater.yaml_text import load_yaml
 
 POLICY_FILE = "lake_policy.yml"
 LONGEST_CLOSED_AFTER_HOURS = 72
@@ -93,7 +93,7 @@ def load_policy() -> LakePolicy:
         ConfigurationError: It is not as this module says.
     """
     text = files("slackwater.entities").joinpath(POLICY_FILE).read_text(encoding="utf-8")
-    return parse_policy(yaml.safe_load(text))
+    return parse_policy(load_yaml(text))
 
 
 def parse_policy(document: Any) -> LakePolicy:

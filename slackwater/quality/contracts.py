@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from slackwater.errors import ConfigurationError
 from slackwater.naming import ENTITIES
 from slackwater.quality.results import Layer, Severity
+from slackwater.yaml_text import load_yaml
 
 CONTRACTS_DIR = Path(__file__).resolve().parents[2] / "soda" / "contracts"
 """The contracts of this checkout; they are data, not a package, and lie beside `slackwater/`."""
@@ -130,7 +130,7 @@ def entity_of_dataset(table: str) -> str:
 
 
 def _read(path: Path, layer: Layer) -> Contract:
-    file = _ContractFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    file = _ContractFile.model_validate(load_yaml(path.read_text(encoding="utf-8")))
     _, _, schema, table = file.dataset.split("/")
     return Contract(
         path=path,

@@ -7,8 +7,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from slackwater.yaml_text import load_yaml
 
 
 class Fact(StrEnum):
@@ -122,4 +123,4 @@ def divide(numerator: Decimal, denominator: Decimal, *, decimals: int) -> Decima
 def load_metrics() -> Metrics:
     """Read `metrics.yml`."""
     text = files("slackwater.reconciliation").joinpath("metrics.yml").read_text(encoding="utf-8")
-    return Metrics.model_validate(yaml.safe_load(text))
+    return Metrics.model_validate(load_yaml(text))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from slackwater.replay.rules import ITEM_CLASSES, REJECTED_CLASSES, LineClass, MappingRules, item_cents
 from slackwater.replay.sample import InvoiceLines
 from slackwater.replay.synthetic import opening_stock
+from slackwater.yaml_text import load_yaml
 
 
 class Categories(BaseModel):
@@ -37,7 +37,7 @@ class Categories(BaseModel):
 def load_categories() -> Categories:
     """Read the keyword table."""
     text = files("slackwater.replay").joinpath("categories.yml").read_text(encoding="utf-8")
-    return Categories.model_validate(yaml.safe_load(text))
+    return Categories.model_validate(load_yaml(text))
 
 
 @dataclass(frozen=True)

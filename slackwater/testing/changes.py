@@ -12,10 +12,7 @@ Row = dict[str, object]
 
 def rows_of(plan: YearPlan, entity: str, *, until: datetime | None = None) -> list[Row]:
     """Return an entity's changes as rows, those dated before `until` (None: all)."""
-    table: pa.Table = plan.changes[entity].table
-    if until is not None:
-        table = table.filter(pc.less(table["__source_ts_ms"], pa.scalar(until, pa.timestamp("us"))))
-    rows: list[Row] = table.to_pylist()
+    rows: list[Row] = _changes(plan, entity, until=until).to_pylist()
     return rows
 
 
@@ -26,14 +23,21 @@ def end_state(plan: YearPlan, entity: str, *, until: datetime | None = None) -> 
         AssertionError: A change does not fit the state before it (an insert of a present key, an update or a delete of
             an absent one).
     """
-    names = plan.changes[entity].entity.column_names
-    state: dict[int, Row] = {}
-    for row in rows_of(plan, entity, until=until):
-        key = int(str(row["id"]))
-        if (row["__op"] == "c") == (key in state):
-            raise AssertionError(f"{entity} {key}: {row['__op']} at LSN {row['__source_lsn']} does not fit")
-        if row["__op"] == "d":
-            del state[key]
+    table = _changes(plan, entity, until=until)
+    newest: dict[int, int] = {}
+    for place, (key, op) in enumerate(zip(table["id"].to_pylist(), table["__op"].to_pylist(), strict=True)):
+        if (op == "c") == (key in newest):
+            raise AssertionError(f"{entity} {key}: {op} at LSN {table['__source_lsn'][place]} does not fit")
+        if op == "d":
+            del newest[key]
         else:
-            state[key] = {name: row[name] for name in names}
-    return state
+            newest[key] = place
+    left = table.select(plan.changes[entity].entity.column_names).take(pa.array(newest.values(), pa.int64()))
+    return dict(zip(newest, left.to_pylist(), strict=True))
+
+
+def _changes(plan: YearPlan, entity: str, *, until: datetime | None) -> pa.Table:
+    table: pa.Table = plan.changes[entity].table
+    if until is None:
+        return table
+    return table.filter(pc.less(table["__source_ts_ms"], pa.scalar(until, pa.timestamp("us"))))

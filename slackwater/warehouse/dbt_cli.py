@@ -11,11 +11,11 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slackwater.errors import ConfigurationError, TerminalError
 from slackwater.settings import ProjectSettings
+from slackwater.yaml_text import load_yaml
 
 RUN_RESULTS = "run_results.json"
 
@@ -107,7 +107,7 @@ def project_number(name: str, *, project_dir: Path | None = None) -> int:
         ConfigurationError: It declares none of that name.
     """
     path = (project_dir or ProjectSettings().dbt_dir) / "dbt_project.yml"
-    value = yaml.safe_load(path.read_text(encoding="utf-8"))["vars"].get(name)
+    value = load_yaml(path.read_text(encoding="utf-8"))["vars"].get(name)
     if not isinstance(value, int):
         raise ConfigurationError(f"{path}: the variable {name} is {value!r}, expected a whole number")
     return value

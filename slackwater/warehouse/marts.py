@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from slackwater.clients.snowflake import quote_identifier
 from slackwater.errors import ConfigurationError
 from slackwater.naming import SCHEMA_CANDIDATE, SCHEMA_MARTS
 from slackwater.settings import ProjectSettings
+from slackwater.yaml_text import load_yaml
 
 PUBLICATION_COLUMN = "publication_id"
 """Last column of every published mart: the publication that wrote the row as it is now."""
@@ -114,7 +114,7 @@ def load_marts(project_dir: Path | None = None) -> tuple[Mart, ...]:
 
 def _read(folder: Path) -> Iterator[Mart]:
     for path in sorted(folder.rglob("*.yml")):
-        for model in _ModelFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).models:
+        for model in _ModelFile.model_validate(load_yaml(path.read_text(encoding="utf-8"))).models:
             columns = tuple((column.name, column.data_type) for column in model.columns)
             missing = set(model.config.meta.key) - {name for name, _ in columns}
             if missing:

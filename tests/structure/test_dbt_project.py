@@ -1,6 +1,7 @@
 """The dbt project keeps its rules: grain, key, scope and one definition of what other parts define as well."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SCOPES = {"key", "date", "order", "customer-history", "product-history", "all"}
 READS_RAW = {"base", "history"}
 
 
+@cache
 def _description(model: Path) -> dict[str, Any]:
     """Return what the yml beside a model says of it."""
     beside = yaml.safe_load(model.with_suffix(".yml").read_text(encoding="utf-8"))

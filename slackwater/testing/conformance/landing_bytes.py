@@ -180,17 +180,23 @@ def _parquet(entity: Entity, rows: list[dict[str, Value]], form: FileForm) -> by
         fields.append(pa.field(column.name, pa.dictionary(pa.int8(), pa.string()) if column.name == "__op" else kind))
     fields.append(pa.field("__deleted", pa.string()))
     fields += [pa.field(name, pa.string()) for name in rows[0] if name not in {f.name for f in fields}] if rows else []
-    schema = pa.schema(fields)
-    made = [{field.name: _parquet_value(row[field.name], field.type) for field in schema} for row in rows]
-    return parquet_bytes(pa.Table.from_pylist(made, schema=schema))
+    columns = [_parquet_column([row[field.name] for row in rows], field.type) for field in fields]
+    return parquet_bytes(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
 
 
-def _parquet_value(value: Value, kind: pa.DataType) -> Value:
-    if isinstance(value, datetime) and pa.types.is_int64(kind):
-        return (value - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001
-    if isinstance(value, datetime) and kind.tz is not None:
-        return value.replace(tzinfo=UTC)
-    return str(value) if isinstance(value, Decimal) and pa.types.is_string(kind) else value
+def _parquet_column(values: list[Value], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_int64(kind):
+        values = [
+            (value - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001
+            if isinstance(value, datetime)
+            else value
+            for value in values
+        ]
+    elif pa.types.is_timestamp(kind) and kind.tz is not None:
+        values = [value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in values]
+    elif pa.types.is_string(kind):
+        values = [str(value) if isinstance(value, Decimal) else value for value in values]
+    return pa.array(values, type=kind)
 
 
 def _json(entity: Entity, rows: list[dict[str, Value]], form: FileForm) -> bytes:
