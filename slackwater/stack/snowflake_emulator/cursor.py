@@ -29,6 +29,7 @@ from slackwater.stack.snowflake_emulator.query_history import (
     operators_of,
 )
 from slackwater.stack.snowflake_emulator.transactions import Phase, is_dml
+from slackwater.stack.snowflake_emulator.translation import SparingTree
 
 if TYPE_CHECKING:
     from slackwater.stack.snowflake_emulator.session import EmulatedSession
@@ -221,6 +222,10 @@ class EmulatedCursor(FakeSnowflakeCursor):
         affected = self._rowcount if is_dml(transformed) else None
         found = operators_of(profile, is_ctas=is_ctas, affected=affected)
         self._profiled = (operators + found, milliseconds + execution_ms(profile))
+
+    def _transform(self, expression: Expr, params: Params) -> Expr:
+        """Translate a statement into DuckDB's; fakesnow only ever calls `transform` on it."""
+        return cast(SparingTree, super()._transform(cast(Expr, SparingTree(expression)), params)).tree
 
     def _transform_explode(self, expression: Expr) -> list[Expr]:
         """Split a statement where DuckDB needs several; a MERGE stays whole."""

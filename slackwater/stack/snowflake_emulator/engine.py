@@ -12,7 +12,7 @@ from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 from fakesnow.transforms import show, stage
 from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow.fs import S3FileSystem
-from sqlglot import Expr
+from sqlglot import Expr, exp
 from sqlglot.dialects.duckdb import DuckDB
 
 from slackwater.settings import S3Settings
@@ -124,6 +124,11 @@ def install_rewrites() -> None:
         quick = describing.describe_table(expression, current_database, current_schema)
         return describing_all(expression, current_database, current_schema) if quick is None else quick
 
+    def upper_case_unquoted_identifiers(expression: Expr) -> Expr:
+        if isinstance(expression, exp.Identifier) and not expression.quoted and isinstance(expression.this, str):
+            expression.set("this", expression.this.upper())  # its own makes a new node for each
+        return expression
+
     def create_table_as(expression: Expr, duck_conn: duckdb.DuckDBPyConnection) -> Expr:  # noqa: ARG001  # its signature
         return expression
 
@@ -141,6 +146,7 @@ def install_rewrites() -> None:
     DuckDB.generate = generate  # type: ignore[assignment,method-assign]
     transforms.numeric_agg_implicit_cast = numeric_agg_implicit_cast
     transforms.create_table_as = create_table_as
+    transforms.upper_case_unquoted_identifiers = upper_case_unquoted_identifiers
     transforms.describe_table = describe_table
     arrow.timestamp_to_sf_struct = timestamp_to_sf_struct  # its own turns NULL into 1970-01-01
 
