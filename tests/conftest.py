@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_stack import added_environment, fault_settings, wake_everything
-from xdist.scheduler import LoadScopeScheduling
+from scheduling import ByStack
 
 from slackwater.clients.snowflake import Warehouse
 from slackwater.settings import (
@@ -70,14 +70,6 @@ def _end_with(controller: int) -> None:
         stop_stack(home, delete=True)
         shutil.rmtree(home.parent, ignore_errors=True)
     os._exit(1)
-
-
-class ByStack(LoadScopeScheduling):
-    """Gives a worker of xdist what shares a stack or a sandbox: the tests of the whole system, or one file."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return "e2e" if path.startswith("tests/e2e/") else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByStack:
