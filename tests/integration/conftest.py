@@ -4,6 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from bridge_yard import Yard
 from refreshes import Refreshes
 
 from slackwater.clients.iceberg import Lake
@@ -41,3 +42,18 @@ def module_refreshes(module_sandbox):
         DbtSession(env=sandbox.env, target_dir=target) as dbt,
     ):
         yield Refreshes(WarehousePath(ledger, lake, warehouse), dbt, target)
+
+
+@pytest.fixture
+def ledger(sandbox):
+    """The sandbox's ledger, opened."""
+    with Ledger(sandbox.ledger.dsn, lease_seconds=60) as found:
+        yield found
+
+
+@pytest.fixture
+def yard(sandbox):
+    """A bridge with a queue, a ledger and a bus of its own."""
+    found = Yard(sandbox)
+    yield found
+    found.ledger.close()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ledger_steps import due, record
 from typer.testing import CliRunner
 
 from slackwater.cli import app
@@ -24,18 +25,6 @@ from slackwater.testing.ledger_bench import Bench, seen
 pytestmark = pytest.mark.integration
 
 PLACE = ("orders", "shop.orders+0")
-
-
-@pytest.fixture
-def ledger(sandbox):
-    with Ledger(sandbox.ledger.dsn, lease_seconds=60) as found:
-        yield found
-
-
-def record(ledger, *files):
-    items = [seen(file) for file in files]
-    ledger.record_objects(items, actor="test")
-    return [item.object_id for item in items]
 
 
 def sealed(ledger, *files):
@@ -68,10 +57,6 @@ def publish(ledger):
 def reopen(ledger, batch_id, reason="rolled back"):
     with ledger.transaction() as connection:
         return batches.reopen(connection, batch_id, reason=reason, actor="test")
-
-
-def due(ledger, **arguments):
-    return [(item.batch_id, item.emission) for item in ledger.due_batches(grace_seconds=60, **arguments)]
 
 
 def history(ledger, subject_id):

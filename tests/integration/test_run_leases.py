@@ -1,7 +1,5 @@
 """The leases of flow runs as the run reconciler reads them, and the record of its decisions."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from slackwater.ledger.model import BatchLease
@@ -12,12 +10,6 @@ from slackwater.testing.landing_files import LandingFile
 from slackwater.testing.ledger_bench import seen
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def ledger(sandbox) -> Iterator[Ledger]:
-    with Ledger(sandbox.ledger.dsn, lease_seconds=60) as found:
-        yield found
 
 
 def claimed(ledger: Ledger, first: int, *, actor: str) -> BatchLease:

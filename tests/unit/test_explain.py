@@ -1,124 +1,38 @@
 """How facts become a story, and a story lines: pure, no store."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
-from rich.text import Text
+from explain_facts import (
+    NOON,
+    NOW,
+    a_batch,
+    a_refresh,
+    a_trail,
+    an_object,
+    change_of,
+    facts,
+    in_speed,
+    published,
+    rejected,
+    row,
+    step,
+    versions,
+)
 
-from slackwater.explain.assemble import KeyFacts, key_story
-from slackwater.explain.assemble_day import DayFacts, day_story
-from slackwater.explain.facts import ChangeRow, DayInSpeed, DayPart, DayRow, MartDay, ObjectFacts, ShopVersion, Store
-from slackwater.explain.model import Chapter, Mark, Step, StepKind, Story, as_json
-from slackwater.explain.render import render
-from slackwater.explain.versions import Stage, Version, changed_columns, stage_of, versions_of
+from slackwater.explain.assemble import key_story
+from slackwater.explain.facts import MartDay, ShopVersion, Store
+from slackwater.explain.model import Mark, StepKind, as_json
+from slackwater.explain.versions import Stage, Version, changed_columns, stage_of
 from slackwater.explain.work_facts import (
-    BadCheck,
-    BatchFacts,
     BatchTrail,
-    CheckFacts,
     Held,
-    LoadFacts,
-    PublicationFacts,
-    RefreshFacts,
     RefreshTrail,
     SnapshotFacts,
 )
 from slackwater.explain.work_steps import batch_steps
-
-NOON = datetime(2010, 12, 6, 12, tzinfo=UTC)
-NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
-
-
-def row(lsn: int, **changed) -> ChangeRow:
-    values = {"status": "pending", "total_amount": Decimal("1.00"), "shipping_address": "Lane 1"}
-    made = ChangeRow(
-        "u", lsn, 0, f"object{lsn}", "shop.orders+0", lsn, NOON, None, values, NOW, "batch", "file.parquet"
-    )
-    return replace(made, **changed)
-
-
-def change_of(version: Version) -> ChangeRow:
-    assert version.change is not None
-    return version.change
-
-
-def in_speed(found: ChangeRow) -> ChangeRow:
-    return replace(found, batch_id=None, file_name=None)
-
-
-def versions(
-    raw: Sequence[ChangeRow] = (),
-    lake: Sequence[ChangeRow] = (),
-    speed: Sequence[ChangeRow] = (),
-    shop: Sequence[ShopVersion] = (),
-) -> tuple[Version, ...]:
-    return versions_of(raw=raw, lake=lake, speed=speed, shop=shop)
-
-
-def a_batch(state: str = "loaded", **changed) -> BatchFacts:
-    made = BatchFacts("batch", "orders", state, 3, 0, 93, 77, 5, 1, False, NOW, NOW, NOW, None, {"sealed": "bridge"})
-    return replace(made, **changed)
-
-
-def a_refresh(state: str = "published", number: int = 1, **changed) -> RefreshFacts:
-    made = RefreshFacts(
-        refresh_id=f"refresh{number}",
-        state=state,
-        batch_ids=frozenset({"batch"}),
-        batch_count=4,
-        as_of=NOON,
-        started_at=NOW + timedelta(minutes=number),
-        ended_at=NOW + timedelta(minutes=number, seconds=30),
-        publication_id=f"pub{number}" if state == "published" else None,
-        reasons=("totals fell",) if state == "rejected" else (),
-        report=None,
-        dbt_invocation_id=f"dbt{number}",
-        dbt_built_at=NOW,
-    )
-    return replace(made, **changed)
-
-
-def a_publication(number: int = 1) -> PublicationFacts:
-    return PublicationFacts(f"pub{number}", number, f"refresh{number}", 1, 2, NOW + timedelta(minutes=number))
-
-
-def a_trail(*refreshes: RefreshTrail, batch: BatchFacts | None = None) -> BatchTrail:
-    snapshot = SnapshotFacts(Held.ON_MAIN, 77, NOW, 93, ("s3://lake/a.parquet",))
-    load = LoadFacts(5, 93, 1, NOW, "flow-run/1", "query-1")
-    found = batch or a_batch()
-    return BatchTrail(found, snapshot, load if found.state == "loaded" else None, refreshes)
-
-
-def published(number: int = 1) -> RefreshTrail:
-    return RefreshTrail(a_refresh(number=number), CheckFacts({"passed": 40}, NOW), a_publication(number))
-
-
-def rejected(number: int) -> RefreshTrail:
-    bad = BadCheck("unique_id", "STAGING.STG_ORDERS", "failed", "two rows", ("7",), ("file.parquet",))
-    return RefreshTrail(a_refresh("rejected", number), CheckFacts({"passed": 39, "failed": 1}, NOW, (bad,)))
-
-
-def an_object(state: str = "batched", **changed) -> ObjectFacts:
-    made = ObjectFacts(
-        "object5", "landing", "cdc/orders/file.parquet", "orders", state, 900, None, None, "shop.orders+0", 1, 93, NOW,
-        NOW, None, None, None, ("batch",), frozenset(), "bridge",
-    )  # fmt: skip
-    return replace(made, **changed)
-
-
-def facts(found: Sequence[Version], trails: Mapping[str, BatchTrail], **changed) -> KeyFacts:
-    objects = {change_of(version).object_id: an_object() for version in found if version.change}
-    return replace(KeyFacts("orders", 7, found, objects, trails), **changed)
-
-
-def step(story: Story, kind: StepKind, chapter: int = 0) -> Step:
-    return next(one for one in story.chapters[chapter].steps if one.kind is kind)
-
-
-# versions
 
 
 def test_the_change_order_not_the_time_of_arrival_says_which_version_is_newest() -> None:
@@ -323,105 +237,3 @@ def test_a_personal_value_is_named_and_never_shown() -> None:
     assert detail["total_amount"] == "1.00 -> 2.50"
     assert detail["shipping_address"] == "changed"
     assert "Secret" not in str(as_json(story))
-
-
-def a_day(**changed) -> DayFacts:
-    parts = [
-        DayPart("orders", "batch", "object1", "small.parquet", 2),
-        DayPart("orders", "batch", "object2", "large.parquet", 80),
-        DayPart("users", "other", "object3", "users.parquet", 9),
-    ]
-    day_row = DayRow(date(2010, 12, 6), "pub1", (("total_orders", 82), ("total_revenue", Decimal("1234.50"))))
-    seen = {"object2": NOW}
-    made = DayFacts(
-        day_row.day, day_row, parts, {"batch": a_trail()}, (published(),), first_seen=seen, speed=DayInSpeed(82, NOW)
-    )
-    return replace(made, **changed)
-
-
-def test_a_day_tells_its_files_the_largest_first_and_its_customers_apart() -> None:
-    story = day_story(a_day())
-    files = step(story, StepKind.OBJECT)
-    assert (files.what, files.id, files.at) == ("82 orders in 2 files, the largest share first", "object2", NOW)
-    assert "object1 small.parquet (2 rows)" in str(files.detail)
-    assert [chapter.title for chapter in story.chapters][1] == "Customers and products the row reads"
-    assert step(story, StepKind.OBJECT, chapter=1).what == "9 users in one file"
-    assert story.answer == "Published: 82 orders, revenue 1234.50; last written by pub1."
-
-
-def test_a_day_names_what_may_still_change_it() -> None:
-    story = day_story(a_day(waiting=[a_trail(rejected(1))], unloaded={"orders": 2}, quarantined={"order_items": 1}))
-    assert story.missing == (
-        "Batch batch of orders changes this day and is not published: its last refresh was rejected.",
-        "2 batches of orders not loaded yet; whether they change this day shows then.",
-        "1 file of order_items in quarantine: changes in them are not seen here (slackwater quarantine list).",
-    )
-
-
-def test_a_day_tells_later_publications_that_left_it_and_a_last_refresh_that_was_rejected() -> None:
-    told = day_story(a_day(refreshes=(published(1), published(2), rejected(3)))).chapters[0].steps
-    left = next(one for one in told if "left this row as it is" in one.what)
-    assert (left.id, left.what) == ("pub2", "1 later publication left this row as it is")
-    assert [one.id for one in told if one.kind is StepKind.REFRESH] == ["refresh1", "refresh3"]
-
-
-# rendering
-
-
-def lines(story: Story, *, is_all: bool = False) -> list[str]:
-    return [line.plain if isinstance(line, Text) else line for line in render(story, is_all=is_all)]
-
-
-A_STORY = Story(
-    "orders 7",
-    "Published.",
-    (
-        Chapter(
-            "Version 2 of 2",
-            (
-                Step(StepKind.LOAD, Mark.DONE, "93 rows", "RAW.ORDERS", "query-1", NOW, (("rows", 1234),)),
-                Step(StepKind.REFRESH, Mark.WAITING, "loaded, waits for a refresh", "the ledger"),
-            ),
-        ),
-        Chapter("Version 1 of 2", ()),
-    ),
-    missing=("Version 2 is not published.",),
-    notes=("ClickHouse did not answer: down",),
-)
-
-
-def test_a_story_reads_as_numbered_lines_with_ids_below_and_what_is_missing_first() -> None:
-    assert lines(A_STORY) == [
-        "orders 7",
-        "Published.",
-        "missing: Version 2 is not published.",
-        "note: ClickHouse did not answer: down",
-        "",
-        "Version 2 of 2",
-        "  1 ok    2026-03-01 09:00:00  load        93 rows",
-        "          query-1  RAW.ORDERS",
-        "          rows 1,234",
-        "  2 waits -------------------  refresh     loaded, waits for a refresh",
-        "          the ledger",
-        "",
-        "1 more: --all shows it.",
-    ]
-
-
-def test_all_versions_are_shown_on_request() -> None:
-    assert "Version 1 of 2" in lines(A_STORY, is_all=True)
-    assert "1 more: --all shows it." not in lines(A_STORY, is_all=True)
-
-
-def test_the_json_form_holds_every_chapter_with_plain_values() -> None:
-    told = as_json(A_STORY)
-    assert [chapter["title"] for chapter in told["chapters"]] == ["Version 2 of 2", "Version 1 of 2"]  # type: ignore[index,union-attr,call-overload]
-    assert told["chapters"][0]["steps"][0] == {  # type: ignore[index,call-overload]
-        "kind": "load",
-        "mark": "done",
-        "what": "93 rows",
-        "where": "RAW.ORDERS",
-        "id": "query-1",
-        "at": "2026-03-01T09:00:00+00:00",
-        "detail": {"rows": 1234},
-    }
