@@ -73,7 +73,9 @@ def test_every_published_mart_equals_duckdb_over_the_shop(year: Year) -> None:
 def test_spend_is_predicted_for_everyone_who_ever_bought(year: Year) -> None:
     run = wait_for_run(year.world, start_run(year.world, "predict-ltv/daily", {}))
     assert run.state_type == "COMPLETED", run.state_message
-    ((cutoff, customers),) = year.world.warehouse("select cutoff_date, customers from OPS.LTV_FIT")
+    fits = year.world.warehouse("select cutoff_date, customers from OPS.LTV_FIT")
+    assert len(fits) == 1, run.state_message
+    ((cutoff, customers),) = fits
     buyers, earlier = year.world.shop(
         f"select count(distinct o.user_id), count(distinct o.user_id) filter (where o.created_at::date <= '{cutoff}')"
         " from shop.orders o where o.status in ('processing', 'shipped', 'delivered') and o.user_id is not null"

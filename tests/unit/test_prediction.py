@@ -71,6 +71,16 @@ def test_a_fit_finds_how_simulated_customers_go_on(simulated):
     assert np.abs(expected - spent).mean() < np.abs(naive - spent).mean()
 
 
+def test_customers_of_whom_nobody_leaves_are_fitted_though_the_likelihood_is_flat_without_end():
+    random, customers = np.random.default_rng(14), 3_000
+    age = random.integers(1, 283, customers).astype(np.float64)
+    repeats = random.poisson(random.gamma(0.7, 1 / 66, customers) * age).astype(np.float64)
+    last = np.where(repeats > 0, np.floor(age * random.random(customers) ** (1 / np.maximum(repeats, 1))), 0.0)
+    known = Purchases(repeats, last, age, np.full(customers, 10.0))
+    expected = fit_buying_model(known).expected_purchases(known, HORIZON)
+    assert expected.sum() == pytest.approx(0.7 / 66 * customers * HORIZON, rel=0.10)
+
+
 def test_who_bought_often_and_fell_silent_is_expected_less_than_who_still_buys():
     silent, lively = SIMULATED.expected_purchases(_known((40, 60, 360, 1), (40, 355, 360, 1)), HORIZON)
     assert silent < lively / 100
