@@ -17,6 +17,9 @@ from slackwater.errors import NotFitted
 Numbers = npt.NDArray[np.float64]
 
 MOST_STEPS = 4_000
+GREATEST_LOG = 14.0
+"""Of a parameter, 1.2 million: beyond it the likelihood is lost in the rounding of its terms."""
+
 _NEARLY_ONE = 1e-6
 
 
@@ -155,6 +158,7 @@ def _maximise(model: str, likelihood: Callable[[Numbers], float], *, start: tupl
             lambda point: -likelihood(point),
             np.log(np.asarray(start, dtype=np.float64)),
             method="Nelder-Mead",
+            bounds=[(-GREATEST_LOG, GREATEST_LOG)] * len(start),
             # The likelihood alone says when it is over: where nobody leaves, it is flat along a and b without end.
             options={"maxiter": MOST_STEPS, "xatol": np.inf, "fatol": 1e-5},
         )
