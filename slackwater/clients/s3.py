@@ -55,7 +55,7 @@ def aws_client(service: str, settings: S3Settings) -> Any:
 
 @cache
 def _client(service: str, endpoint_url: str | None, region: str, key_id: str | None, secret_key: str | None) -> Any:
-    """Make a client once: to make one takes 20 ms of CPU, and who waits for the queue asks each second."""
+    """Make a client once: it takes milliseconds of CPU, and who waits for the queue asks each second."""
     return boto3.client(
         service,
         endpoint_url=endpoint_url,

@@ -17,8 +17,8 @@ from slackwater.errors import NotFitted
 Numbers = npt.NDArray[np.float64]
 
 MOST_STEPS = 4_000
-GREATEST_LOG = 14.0
-"""Of a parameter, 1.2 million: beyond it the likelihood is lost in the rounding of its terms."""
+FARTHEST_LOG = 14.0
+"""From where a parameter's search starts, a factor of 1.2 million: farther off the likelihood is lost in rounding."""
 
 _NEARLY_ONE = 1e-6
 
@@ -153,12 +153,13 @@ def expected_spend(buying: BuyingModel, value: ValueModel, known: Purchases, hor
 
 def _maximise(model: str, likelihood: Callable[[Numbers], float], *, start: tuple[float, ...]) -> list[float]:
     """Search the positive parameters with the greatest likelihood, by simplex on their logarithms."""
+    first = np.log(np.asarray(start, dtype=np.float64))
     with np.errstate(all="ignore"):
         found = minimize(
             lambda point: -likelihood(point),
-            np.log(np.asarray(start, dtype=np.float64)),
+            first,
             method="Nelder-Mead",
-            bounds=[(-GREATEST_LOG, GREATEST_LOG)] * len(start),
+            bounds=[(log - FARTHEST_LOG, log + FARTHEST_LOG) for log in first],
             # The likelihood alone says when it is over: where nobody leaves, it is flat along a and b without end.
             options={"maxiter": MOST_STEPS, "xatol": np.inf, "fatol": 1e-5},
         )
